@@ -1,0 +1,1 @@
+"""The vendor's side: API, control channels, sessions, relay, audit log, accounts, storage."""

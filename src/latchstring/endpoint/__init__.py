@@ -1,0 +1,1 @@
+"""The customer's side: agent, policy, consent, switch, SSH server, sandbox, journal."""

@@ -1,0 +1,1 @@
+"""What travels between the parties and what it means. Sans-I/O: no sockets, no clock, no logging."""
