@@ -61,4 +61,4 @@ def _refuse_constant(name: str) -> Any:
 def _parse_integer(text: str) -> int | float:
     """Read digits as RFC 8785 does: a number that an IEEE double cannot tell from its neighbours is a double."""
     number = int(text)
-    return number if abs(number) <= _MAX_EXACT_INTEGER else float(number)
+    return number if abs(number) <= _MAX_EXACT_INTEGER else float(text)
