@@ -10,7 +10,6 @@ from latchstring.protocol.capabilities import Capabilities
 from latchstring.protocol.endings import Reason
 from latchstring.protocol.events import Count, Role
 from latchstring.protocol.grants import (
-    DisplayName,
     DurationSeconds,
     EmailAddress,
     Engineer,
@@ -20,6 +19,7 @@ from latchstring.protocol.grants import (
 )
 from latchstring.protocol.ids import AccountId, CustomerId, DialId, EndpointId, EndpointName, SessionId
 from latchstring.protocol.messages import Host, Pem, Port
+from latchstring.protocol.plain_text import DisplayName
 from latchstring.protocol.purposes import Note, Purpose, Ticket, require_ticket
 from latchstring.protocol.session_state import SessionState
 from latchstring.protocol.times import Timestamp

@@ -24,9 +24,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import StringConstraints
 
 from latchstring.protocol.canonical_json import canonical_json
-from latchstring.protocol.grants import DisplayName, Frozen, SshPublicKey
+from latchstring.protocol.grants import Frozen, SshPublicKey
 from latchstring.protocol.ids import CustomerId, EndpointId, EndpointName
 from latchstring.protocol.messages import Host, Pem, Port
+from latchstring.protocol.plain_text import DisplayName
 
 PREFIX: Final = "latch1."
 SECRET_BYTES: Final = 16

@@ -7,24 +7,24 @@ SHA-256; the digest stands in the session certificate, and the SSH server compar
 import hashlib
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from latchstring.protocol.canonical_json import canonical_json
 from latchstring.protocol.capabilities import Capabilities
 from latchstring.protocol.ids import AccountId, CustomerId, EndpointId, EndpointName, SessionId
+from latchstring.protocol.plain_text import DisplayName, parse_plain_text
 from latchstring.protocol.purposes import Note, Purpose, Ticket, require_ticket
 
 MIN_DURATION_SECONDS: Final = 1
 MAX_DURATION_SECONDS: Final = 7 * 24 * 3600
 
-DisplayName = Annotated[
-    str, StringConstraints(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")
+EmailAddress = Annotated[
+    str, StringConstraints(max_length=254, pattern=r"^[^\s@]+@[^\s@]+$"), AfterValidator(parse_plain_text)
 ]
-EmailAddress = Annotated[str, StringConstraints(max_length=254, pattern=r"^[^\s@\x00-\x1f\x7f]+@[^\s@\x00-\x1f\x7f]+$")]
 SshPublicKey = Annotated[str, StringConstraints(max_length=1000, pattern=r"^ssh-ed25519 [A-Za-z0-9+/=]{60,120}$")]
 """An OpenSSH Ed25519 public key on one line, without a comment."""
 
-DurationSeconds = Annotated[int, Field(ge=MIN_DURATION_SECONDS, le=MAX_DURATION_SECONDS)]
+DurationSeconds = Annotated[int, Field(strict=True, ge=MIN_DURATION_SECONDS, le=MAX_DURATION_SECONDS)]
 Sha256Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 

@@ -106,7 +106,7 @@ def test_what_looks_like_an_address_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["two\nlines", "bell\x07", "\x1b[31mred", "delete\x7f", "c1\x9b31m", "a\u2028b"])
 def test_control_characters_are_refused(text: str) -> None:
     """What could break a line or drive a terminal is refused."""
-    with pytest.raises(ValueError, match="control characters"):
+    with pytest.raises(ValueError, match="control or hidden"):
         parse_note(text)
 
 
@@ -137,3 +137,27 @@ def test_a_hostile_note_takes_no_time() -> None:
     for text in ("1 " * 100, "1-()" * 50, "a@" * 100, "@" * 200, "a" * 200):
         with suppress(ValueError):
             parse_note(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["since 2026-11-24", "registers from 192.168.10.25", "10.0.0.1 and 10.0.0.2 flap", "Asterisk 20.5.2, 3 trunks"],
+)
+def test_dates_addresses_and_versions_are_no_phone_numbers(text: str) -> None:
+    """What an engineer ordinarily writes about a server passes."""
+    assert parse_note(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["555\u2013123\u20134567", "555_123_4567", "jane\uff20example.test", "zero\u200bwidth"]
+)
+def test_disguises_are_seen_through(text: str) -> None:
+    """Other dashes, full-width signs and hidden characters do not carry content past the check."""
+    with pytest.raises(ValueError, match="the note"):
+        parse_note(text)
+
+
+def test_a_card_number_is_no_ticket() -> None:
+    """A card number is not taken for a ticket's reference."""
+    with pytest.raises(ValueError, match="card number"):
+        parse_ticket("4111111111111111")
