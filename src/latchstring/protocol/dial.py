@@ -57,11 +57,6 @@ class Role(StrEnum):
     ENGINEER = "engineer"
     ENDPOINT = "endpoint"
 
-    @property
-    def other(self) -> "Role":
-        """The role that this one is paired with."""
-        return Role.ENDPOINT if self is Role.ENGINEER else Role.ENGINEER
-
 
 class Status(IntEnum):
     """The relay's answer to a preamble: one byte."""
