@@ -119,10 +119,13 @@ class EndpointEnrolled(Frozen):
 
 
 class EndpointEnrolmentRefused(Frozen):
-    """Somebody tried to take up an invitation and failed."""
+    """Somebody tried to take up an invitation and failed.
+
+    ``endpoint_id`` is None where there is no such invitation; this then stands in the vendor's own log.
+    """
 
     type: Literal["endpoint.enrolment_refused"] = "endpoint.enrolment_refused"
-    endpoint_id: EndpointId
+    endpoint_id: EndpointId | None
     source: IpAddress
     failure: EnrolmentFailure
 

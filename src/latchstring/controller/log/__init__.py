@@ -1,0 +1,1 @@
+"""The audit logs: Merkle trees whose entries, tiles and checkpoints are rows of the database."""

@@ -1,0 +1,1 @@
+"""Sessions: what engineers ask for, what endpoints report, and what time forces."""

@@ -1,0 +1,1 @@
+"""The controller's database: the only place that knows SQLAlchemy."""

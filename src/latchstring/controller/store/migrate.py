@@ -1,0 +1,77 @@
+"""Brings a database to this version's schema, in one transaction: it is at the new schema, or as it was."""
+
+import asyncio
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
+
+from latchstring.controller.errors import StoreDamagedError
+from latchstring.controller.store.engine import create_write_engine
+from latchstring.controller.store.revision import read_revision
+
+_SCRIPTS: Final = Path(__file__).parent / "migrations"
+_PRIVATE: Final = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationReport:
+    """The schema before (None: the database is new) and after, and the revisions that were applied, in order."""
+
+    before: str | None
+    after: str
+    applied: tuple[str, ...]
+
+
+async def migrate(path: Path) -> MigrationReport:
+    """Create the database, private to its owner, if it is missing; then apply the migrations that it lacks.
+
+    Raises:
+        StoreDamagedError: it is no database, not ours, or of a newer version; it was not touched.
+        OSError: the file cannot be created.
+    """
+    return await asyncio.to_thread(_migrate, path)
+
+
+def _migrate(path: Path) -> MigrationReport:
+    _create_private(path)
+    engine = create_write_engine(path)
+    try:
+        with engine.begin() as connection:
+            return _upgrade(connection, path)
+    except DatabaseError as error:
+        raise StoreDamagedError(f"{path} cannot be brought to this version's schema: {error.orig}") from error
+    finally:
+        engine.dispose()
+
+
+def _create_private(path: Path) -> None:
+    path.touch(mode=_PRIVATE)
+    path.chmod(_PRIVATE)
+
+
+def migration_config() -> Config:
+    """Return the configuration of the packaged migrations, without a database."""
+    config = Config()
+    config.set_main_option("script_location", os.fspath(_SCRIPTS).replace("%", "%%"))
+    return config
+
+
+def _upgrade(connection: Connection, path: Path) -> MigrationReport:
+    config = migration_config()
+    scripts = ScriptDirectory.from_config(config)
+    known = [script.revision for script in scripts.walk_revisions()][::-1]
+    before = read_revision(connection)
+    if before is not None and before not in known:
+        raise StoreDamagedError(f"{path} has schema {before}, which is newer than this version of latchstring knows")
+    todo = known[known.index(before) + 1 :] if before is not None else known
+    if todo:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return MigrationReport(before=before, after=known[-1], applied=tuple(todo))
