@@ -1,0 +1,1 @@
+"""What each command of ``latch`` does, once its options have been parsed."""

@@ -1,0 +1,1 @@
+"""Reading logs, and proving that nothing in them was changed or left out."""

@@ -1,0 +1,88 @@
+"""Whether each session's events follow the table."""
+
+from typing import Any
+
+import pytest
+
+from latchstring.client.audit.faults import LogFaultError
+from latchstring.client.audit.lifecycle import SessionLifecycles
+from latchstring.protocol import events
+from unit.client.audit.log_builder import (
+    SOURCE,
+    dialled,
+    ended,
+    granted,
+    opened,
+    requested,
+    whole_session,
+)
+from unit.client.samples import ACCOUNT_ID, SESSION_ID
+
+ASKED = events.SessionAsked(session_id=SESSION_ID)
+CONNECTED = events.SessionConnected(session_id=SESSION_ID, connections=1)
+DISCONNECTED = events.SessionDisconnected(session_id=SESSION_ID, connections=0)
+WITHDRAWN = events.SessionWithdrawn(session_id=SESSION_ID, account_id=ACCOUNT_ID, source=SOURCE)
+LAPSED = events.SessionLapsed(session_id=SESSION_ID)
+REFUSED = events.SessionRefused(session_id=SESSION_ID, reason="customer_refused", decided_by="customer_cli")
+LOST = events.SessionLost(session_id=SESSION_ID, reason="endpoint_unreachable")
+CUT = ended(state="ended_by_customer", reason="access_off")
+
+
+def observe(*happened: Any) -> None:
+    """Follow events to the end."""
+    lifecycles = SessionLifecycles()
+    for event in happened:
+        lifecycles.observe(event)
+
+
+@pytest.mark.parametrize(
+    "happened",
+    [
+        whole_session(),
+        [requested(), ASKED, REFUSED],
+        [requested(), WITHDRAWN],
+        [requested(), ASKED, LAPSED],
+        [requested(), granted(), ended(state="expired", reason="deadline")],
+        [
+            requested(),
+            granted(),
+            CONNECTED,
+            DISCONNECTED,
+            CONNECTED,
+            ended(state="ended_by_customer", reason="access_off"),
+        ],
+        # What an endpoint reports after the controller gave the session up is logged, and moves nothing.
+        [requested(), granted(), LOST, CONNECTED, opened(), ended(state="lost", reason="controller_unreachable")],
+        [requested(), WITHDRAWN, granted(), ended(state="lost", reason="controller_forgot")],
+        [events.AgentStarted(version="0.1.0", access="ask"), requested()],
+    ],
+)
+def test_plausible(happened: list[Any]) -> None:
+    """Courses that the table allows, late reports included, are no fault."""
+    observe(*happened)
+
+
+@pytest.mark.parametrize(
+    ("happened", "words"),
+    [
+        ([granted()], "which nobody requested"),
+        ([requested(), requested()], "a second time"),
+        ([requested(), granted(), granted()], "cannot grant"),
+        ([requested(), CONNECTED], "cannot connect"),
+        ([requested(), dialled()], "which is requested"),
+        ([requested(), ASKED, opened()], "which is awaiting_consent"),
+        ([requested(), granted(), DISCONNECTED], "cannot disconnect"),
+        ([requested(), granted(), WITHDRAWN], "cannot withdraw"),
+        ([requested(), REFUSED, dialled()], "which is refused"),
+        ([requested(), WITHDRAWN, LAPSED], "cannot expire"),
+        ([requested(), granted(), LOST, LOST], "cannot lose"),
+        ([requested(), granted(capabilities=("exec", "sftp_read"))], "more than was requested"),
+        ([requested(), granted(duration_seconds=3601)], "longer than was requested"),
+        ([requested(), granted(), CONNECTED, opened(capability="shell", kind="shell")], "which was not granted"),
+        ([requested(), granted(), ended(state="lost")], "does not lead to"),
+    ],
+)
+def test_implausible(happened: list[Any], words: str) -> None:
+    """Courses that the table does not allow are named."""
+    with pytest.raises(LogFaultError, match=words):
+        observe(*happened)
