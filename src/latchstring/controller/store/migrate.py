@@ -1,22 +1,17 @@
 """Brings a database to this version's schema, in one transaction: it is at the new schema, or as it was."""
 
 import asyncio
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
 from latchstring.controller.errors import StoreDamagedError
 from latchstring.controller.store.engine import create_write_engine
-from latchstring.controller.store.revision import read_revision
+from latchstring.controller.store.revision import SCHEMA_REVISION, read_revision
 
-_SCRIPTS: Final = Path(__file__).parent / "migrations"
 _PRIVATE: Final = 0o600
 
 
@@ -56,22 +51,16 @@ def _create_private(path: Path) -> None:
     path.chmod(_PRIVATE)
 
 
-def migration_config() -> Config:
-    """Return the configuration of the packaged migrations, without a database."""
-    config = Config()
-    config.set_main_option("script_location", os.fspath(_SCRIPTS).replace("%", "%%"))
-    return config
-
-
 def _upgrade(connection: Connection, path: Path) -> MigrationReport:
-    config = migration_config()
-    scripts = ScriptDirectory.from_config(config)
-    known = [script.revision for script in scripts.walk_revisions()][::-1]
     before = read_revision(connection)
+    if before == SCHEMA_REVISION:
+        return MigrationReport(before=before, after=before, applied=())
+    # Alembic takes half a second to import, and is needed once in a database's life with a version.
+    from latchstring.controller.store.migration_scripts import known_revisions, run_migrations  # noqa: PLC0415
+
+    known = known_revisions()
     if before is not None and before not in known:
         raise StoreDamagedError(f"{path} has schema {before}, which is newer than this version of latchstring knows")
     todo = known[known.index(before) + 1 :] if before is not None else known
-    if todo:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    run_migrations(connection)
     return MigrationReport(before=before, after=known[-1], applied=tuple(todo))

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, text
 
 from latchstring.controller.errors import StoreDamagedError
 from latchstring.controller.store.engine import create_write_engine
-from latchstring.controller.store.migrate import migrate, migration_config
+from latchstring.controller.store.migrate import migrate
+from latchstring.controller.store.migration_scripts import migration_config
 from latchstring.controller.store.revision import SCHEMA_REVISION
 from latchstring.controller.store.schema import metadata
 
