@@ -204,13 +204,15 @@ class EnrolmentService:
             return endpoint_id
         if endpoint.is_enrolled:
             raise NameTakenError(
-                f"endpoint {name} is enrolled already; if its machine was replaced, revoke it first: "
+                f"the name {name} is taken: it is enrolled already; if its machine was replaced, revoke it first: "
                 f"latch-controller endpoint revoke {name}"
             )
         if endpoint.customer_id != customer.id:
             raise NameTakenError(f"endpoint {name} is invited for customer {endpoint.customer_name!r}; revoke it first")
         if not replace:
-            raise NameTakenError(f"endpoint {name} is invited already; --replace makes a new code and voids the older")
+            raise NameTakenError(
+                f"the name {name} is taken: it is invited already; --replace makes a new code and voids the older"
+            )
         await tx.invitations.void(endpoint.id, at=now)
         return endpoint.id
 

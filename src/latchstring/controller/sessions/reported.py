@@ -76,7 +76,8 @@ class ReportedChanges:
             return
         if session is None or session.state not in WAITING or not _is_answer(session, event):
             logger.warning("%s granted what was not asked of it, or not any more", self._endpoint.id)
-            self._effects.cut(event.session_id)
+            if session is not None:  # another endpoint's session is not this one's to cut
+                self._effects.cut(session.id)
             self._effects.tell(EndSession(session_id=event.session_id, reason=Reason.CONTROLLER_FORGOT))
             return
         terms = GrantTerms(event.grant_digest, event.capabilities, event.duration_seconds)
