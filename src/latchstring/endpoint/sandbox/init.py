@@ -1,0 +1,192 @@
+"""The first process of a sandbox. Runs alone, as ``python -I -S init.py``: it imports the standard library only.
+
+It starts children on the agent's request, passes signals on, reports how children ended, and reaps orphans. It is pid 1
+of the session's PID namespace: when it ends, the kernel kills everything that is left in there.
+
+Protocol, over one SOCK_SEQPACKET socket (``control`` is the agent's side). A message is fields joined by NUL, which
+cannot occur in what ``execve(2)`` takes. Numbers are decimal.
+
+    agent → init   spawn  <id> pipes|terminal <program> <cwd> <argc> <argv …> <environment, NAME=value …>
+                          with 3 descriptors (stdin, stdout, stderr), or 1 (the terminal)
+                   signal <id> <signal number>          to the child's process group
+    init → agent   ready
+                   started <id> <pid>
+                   failed  <id> <errno>
+                   exited  <id> <exit status> <signal number>      one of the two is 0
+    end of file    the agent is gone: end, and everything with it
+
+No process of the session can reach the socket: every descriptor is close-on-exec, and this process is not dumpable, so
+that nobody without CAP_SYS_PTRACE over it opens its ``/proc`` entries or traces it. From inside its own namespace it
+cannot be killed either (pid_namespaces(7)).
+"""
+
+import array
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import select
+import signal
+import socket
+import sys
+import termios
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_NO_NEW_PRIVS = 38
+
+MAX_MESSAGE_BYTES = 200_000
+MAX_DESCRIPTORS = 3
+EXIT_NOT_EXECUTABLE = 126
+EXIT_NOT_FOUND = 127
+
+
+class Init:
+    """The children of one sandbox and the socket to the agent."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._ids_by_pid: dict[int, bytes] = {}
+        self._pids_by_id: dict[bytes, int] = {}
+
+    def run(self) -> None:
+        """Serve the agent until it is gone."""
+        wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        poll = select.poll()
+        poll.register(self._control.fileno(), select.POLLIN)
+        poll.register(wake_read, select.POLLIN)
+        self._send(b"ready")
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if self._control.fileno() in ready and not self._serve_one():
+                return
+            if wake_read in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(wake_read, 4096)
+            self._reap()
+
+    def _serve_one(self) -> bool:
+        """Take one message. Return False at the end of file."""
+        space = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
+        message, ancillary, _, _ = self._control.recvmsg(MAX_MESSAGE_BYTES, space, socket.MSG_CMSG_CLOEXEC)
+        descriptors = array.array("i")
+        for level, kind, data in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                descriptors.frombytes(data)
+        if not message:
+            return False
+        operation, identifier, *fields = message.split(b"\0")
+        try:
+            if operation == b"spawn":
+                self._spawn(identifier, fields, list(descriptors))
+            elif operation == b"signal":
+                self._signal(identifier, int(fields[0]))
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        return True
+
+    def _spawn(self, identifier: bytes, fields: list[bytes], descriptors: list[int]) -> None:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._send(b"failed", identifier, b"%d" % (error.errno or errno.EAGAIN))
+            return
+        if pid == 0:
+            become_child(fields, descriptors)
+        self._ids_by_pid[pid] = identifier
+        self._pids_by_id[identifier] = pid
+        self._send(b"started", identifier, b"%d" % pid)
+
+    def _signal(self, identifier: bytes, number: int) -> None:
+        pid = self._pids_by_id.get(identifier)
+        if pid is not None:  # not yet reaped, so the number is still this child's
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid if os.getpgid(pid) != pid else -pid, number)  # in its first moments it leads no group
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            identifier = self._ids_by_pid.pop(pid, None)
+            if identifier is not None:
+                del self._pids_by_id[identifier]
+                code = os.waitstatus_to_exitcode(status)
+                self._send(b"exited", identifier, b"%d" % max(code, 0), b"%d" % max(-code, 0))
+
+    def _send(self, *fields: bytes) -> None:
+        self._control.sendmsg([b"\0".join(fields)])
+
+
+def become_child(fields: list[bytes], descriptors: list[int]) -> None:
+    """Turn this new process into the child that was asked for. Never returns."""
+    status = EXIT_NOT_EXECUTABLE
+    try:
+        kind, program, directory, count, *rest = fields
+        argv, environment = rest[: int(count)], rest[int(count) :]
+        os.setsid()
+        if kind == b"terminal":
+            descriptors = descriptors * 3
+            fcntl.ioctl(descriptors[0], termios.TIOCSCTTY, 0)
+        for target, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, target)
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        try:
+            os.chdir(directory)
+        except OSError:
+            os.chdir(b"/")
+        os.execve(program, argv, dict(entry.split(b"=", 1) for entry in environment))
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            status = EXIT_NOT_FOUND
+        os.write(2, b"latchstring: cannot start the program: %s\n" % os.strerror(error.errno or 0).encode())
+    finally:
+        os._exit(status)
+
+
+def confine(identity: list[str]) -> None:
+    """Become the session's account, for good, and unreachable for its other processes.
+
+    Args:
+        identity: nothing to stay who we are, else uid, gid and groups.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    if identity:
+        uid, gid, *groups = map(int, identity)
+        os.setgroups(groups)
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    library = ctypes.CDLL(None, use_errno=True)
+    # A change of account clears the death signal that bubblewrap had set.
+    for option, value in ((PR_SET_NO_NEW_PRIVS, 1), (PR_SET_PDEATHSIG, signal.SIGKILL), (PR_SET_DUMPABLE, 0)):
+        if library.prctl(option, value, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), "prctl")
+
+
+def main() -> None:
+    """Confine this process, then serve the socket whose descriptor is the first argument."""
+    descriptor, *identity = sys.argv[1:]
+    control = socket.socket(fileno=int(descriptor))
+    control.set_inheritable(False)
+    os.closerange(3, control.fileno())
+    os.closerange(control.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+    os.umask(0o022)
+    confine(identity)
+    with contextlib.suppress(OSError):
+        Init(control).run()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""A session's sandbox: start it, start children in it, and kill it with proof.
+
+``bwrap`` makes the namespaces and reports their first process, which is our init. When init says that it is ready, the
+kernel vouches that the message came from that very process. Only then is the sandbox started, and only then can there
+be a process of the session. How a kill is proven: ``namespace``.
+
+If the agent dies, so does the sandbox: ``--die-with-parent``, init's own death signal, and the end of file on init's
+socket, whichever comes first.
+"""
+
+import asyncio
+import itertools
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from latchstring.endpoint.sandbox import bubblewrap
+from latchstring.endpoint.sandbox.account import Account, resolve_account
+from latchstring.endpoint.sandbox.child import Child, ChildExit
+from latchstring.endpoint.sandbox.control import Control, control_pair
+from latchstring.endpoint.sandbox.errors import SandboxDeadError, SandboxUnavailableError, SpawnError
+from latchstring.endpoint.sandbox.namespace import Namespace
+
+START_SECONDS: Final = 10.0
+KILL_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """What a sandbox is to be.
+
+    Attributes:
+        run_as: the account of the session's processes, or ``None`` for the agent's own.
+        masked: directories that exist and must not be seen inside, above all the agent's data directory.
+    """
+
+    run_as: str | None = None
+    masked: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KillReport:
+    """What a kill achieved.
+
+    Attributes:
+        processes_left: 0 is proven by the kernel. More only if some did not die within :data:`KILL_SECONDS`, which takes
+            an uninterruptible sleep.
+        seconds: from the first ``kill_now`` or ``kill`` to the proof.
+    """
+
+    processes_left: int
+    seconds: float
+
+
+class Sandbox:
+    """A running sandbox. Made by :meth:`start`.
+
+    Attributes:
+        account: who its processes run as.
+    """
+
+    def __init__(self, account: Account, namespace: Namespace, clock: Callable[[], float]) -> None:
+        self.account = account
+        self._namespace = namespace
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._killed_at: float | None = None
+        self._ended_at: float | None = None
+        self._control: Control | None = None
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._ids = itertools.count(1)
+        self._starting: dict[bytes, asyncio.Future[Child]] = {}
+        self._children: dict[bytes, Child] = {}
+        namespace.ended.add_done_callback(self._namespace_ended)
+
+    @classmethod
+    async def start(cls, spec: SandboxSpec, *, clock: Callable[[], float] = time.monotonic) -> "Sandbox":
+        """Start a sandbox, which takes tens of milliseconds. If this fails or is cancelled, nothing of it is left.
+
+        To be called in the thread of the event loop, which must live as long as the sandbox: the kernel ties
+        ``--die-with-parent`` to the thread.
+
+        Args:
+            spec: what it is to be.
+            clock: monotonic seconds, for :class:`KillReport`.
+
+        Raises:
+            SandboxUnavailableError: this machine cannot confine a session; the text says why.
+        """
+        account = resolve_account(spec.run_as)
+        ours, theirs = control_pair()
+        try:
+            launched = bubblewrap.launch(account, spec.masked, theirs)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        sandbox = cls(account, Namespace(launched), clock)
+        sandbox._control = Control(ours, on_reply=sandbox._reply, on_lost=sandbox.kill_now)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await sandbox._become_ready()
+        except TimeoutError as error:
+            await asyncio.shield(sandbox.kill())
+            raise SandboxUnavailableError("the sandbox did not start in time") from error
+        except BaseException:
+            await asyncio.shield(sandbox.kill())
+            raise
+        return sandbox
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether children can be started: it has not ended, and no kill has begun."""
+        return self._killed_at is None and not self._namespace.ended.done()
+
+    async def wait_ended(self) -> None:
+        """Wait until no process of the sandbox is left, for whatever reason it ended."""
+        await asyncio.shield(self._namespace.ended)
+
+    async def spawn(
+        self,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        descriptors: tuple[int, int, int] | tuple[int],
+        program: str | None = None,
+        directory: str | None = None,
+    ) -> Child:
+        """Start a child as the sandbox's account, in a session of its own.
+
+        Args:
+            argv: its arguments, the first being its name.
+            environment: all of it; see ``environment.session_environment``.
+            descriptors: standard input, output and error; or one terminal, which becomes its controlling terminal. They
+                are copied, and stay the caller's to close once this returns.
+            program: the absolute path to execute, ``argv[0]`` by default. If it cannot be executed, the child says so on
+                standard error and ends with status 126 or 127.
+            directory: where it starts: the account's home by default, and ``/`` if that is not possible.
+
+        Raises:
+            SandboxDeadError: the sandbox has ended or is being killed.
+            SpawnError: the request is too long, or the kernel starts no more processes.
+        """
+        if not self.is_alive or self._control is None:
+            raise SandboxDeadError("the sandbox has ended")
+        identifier = b"%d" % next(self._ids)
+        words = [program or argv[0], directory or self.account.home, str(len(argv)), *argv]
+        words += [f"{name}={value}" for name, value in environment.items()]
+        try:
+            encoded = [word.encode("utf-8", "surrogateescape") for word in words]
+        except UnicodeEncodeError as error:
+            raise SpawnError("the command cannot be encoded") from error
+        kind = b"terminal" if len(descriptors) == 1 else b"pipes"
+        self._control.request([b"spawn", identifier, kind, *encoded], descriptors)
+        started: asyncio.Future[Child] = self._loop.create_future()
+        self._starting[identifier] = started
+        return await started
+
+    def kill_now(self) -> None:
+        """Send the kill, without waiting. Does not block; safe to call twice. :meth:`kill` waits for the proof."""
+        if self._killed_at is None:
+            self._killed_at = self._clock()
+        self._namespace.kill_now()
+
+    async def kill(self) -> KillReport:
+        """Kill everything in the sandbox and wait for the proof. May be called again, also after it has ended."""
+        self.kill_now()
+        began = self._killed_at or 0.0
+        try:
+            async with asyncio.timeout(KILL_SECONDS):
+                await self.wait_ended()
+                await asyncio.shield(self._namespace.reaped)
+        except TimeoutError:
+            return KillReport(self._namespace.count_processes(), self._clock() - began)
+        return KillReport(0, max(0.0, (self._ended_at or began) - began))
+
+    async def _become_ready(self) -> None:
+        await asyncio.shield(self._namespace.identified)
+        await asyncio.wait({self._ready, self._namespace.reaped}, return_when=asyncio.FIRST_COMPLETED)
+        if not self._ready.done():
+            raise SandboxUnavailableError(f"the sandbox does not start: {self._namespace.complaint}")
+        if self._control is None or self._control.peer_pid != self._namespace.first_pid:
+            raise SandboxUnavailableError("the sandbox's init is not the process that bubblewrap reported")
+
+    def _reply(self, fields: list[bytes]) -> None:
+        try:
+            self._take_reply(fields)
+        except (ValueError, LookupError):
+            self.kill_now()  # init does not speak like that, so this is no longer our init
+
+    def _take_reply(self, fields: list[bytes]) -> None:
+        match fields:
+            case [b"ready"] if not self._ready.done():
+                self._ready.set_result(None)
+            case [b"started", identifier, pid]:
+                self._started(identifier, int(pid))
+            case [b"failed", identifier, number]:
+                started = self._starting.pop(identifier)
+                if not started.done():
+                    started.set_exception(SpawnError(f"no process can be started (error {int(number)})"))
+            case [b"exited", identifier, status, number]:
+                by = int(number)
+                self._children.pop(identifier).ended(ChildExit(signal=by) if by else ChildExit(status=int(status)))
+            case _:
+                raise ValueError("not a reply of init")
+
+    def _started(self, identifier: bytes, pid: int) -> None:
+        child = Child(pid, lambda number: self._signal(identifier, number))
+        self._children[identifier] = child
+        started = self._starting.pop(identifier)
+        if started.done():  # whoever asked has gone away
+            child.signal(signal.SIGHUP)
+        else:
+            started.set_result(child)
+
+    def _signal(self, identifier: bytes, number: int) -> None:
+        if self.is_alive and self._control is not None:
+            self._control.request([b"signal", identifier, b"%d" % number])
+
+    def _namespace_ended(self, _: "asyncio.Future[None]") -> None:
+        self._ended_at = self._clock()
+        if self._killed_at is None:
+            self._killed_at = self._ended_at
+        if self._control is not None:
+            self._control.close()
+        for started in self._starting.values():
+            if not started.done():
+                started.set_exception(SandboxDeadError("the sandbox has ended"))
+        for child in self._children.values():
+            child.ended(ChildExit())
+        self._starting.clear()
+        self._children.clear()

@@ -1,0 +1,94 @@
+"""asyncssh's server connection with what the endpoint needs of it. The only file that relies on its inside.
+
+asyncssh has no public way to see a client's certificate as a whole, to learn that the socket takes no more, or to leave
+out the empty MSG_IGNORE before each packet. Here its connection class is made directly, as ``asyncssh.run_server`` does,
+and four of its methods are overridden. ``tests/unit/endpoint/ssh/test_connection.py`` checks that they are there.
+
+Authentication: our own verification comes first and on the certificate's bytes (``Gate``). What passes goes on to
+asyncssh, which checks authority, principal and validity again, in its own way, and the client's signature.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import asyncssh
+from asyncssh.constants import DISC_NO_MORE_AUTH_METHODS_AVAILABLE, MSG_IGNORE
+
+from latchstring.endpoint.ssh.bulk import BulkConnection
+from latchstring.endpoint.ssh.options import MAX_FAILED_AUTHENTICATIONS
+
+WRITE_BUFFER_BYTES: Final = 512 * 1024
+"""What a turn of the event loop may gather. uvloop sends it with one system call; its own limit is 64 KiB."""
+
+_RECEIVE_BYTES: Final = 64 * 1024
+"""asyncssh copies all that is left of its input once for each packet in it, so that large pieces cost the square."""
+
+
+class Gate(Protocol):
+    """Decides who comes in."""
+
+    def verify(self, blob: bytes) -> bool:
+        """Whether this public key or certificate, as the client sent it, gives the right to use a session."""
+
+    async def admit(self, blob: bytes) -> bool:
+        """Let in a client that has proven that it holds the verified certificate's key. False if it is too late."""
+
+
+class SessionConnection(BulkConnection):
+    """One SSH connection of an engineer.
+
+    Attributes:
+        is_writable: whether the socket takes more now.
+        on_writable: called with each change of :attr:`is_writable`.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, options: asyncssh.SSHServerConnectionOptions, gate: Gate
+    ) -> None:
+        super().__init__(loop, options)
+        self.is_writable = True
+        self.on_writable: set[Callable[[bool], None]] = set()
+        self._gate = gate
+        self._failures = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, once the socket is the event loop's."""
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        super().connection_made(transport)
+
+    def pause_writing(self) -> None:
+        """Take note that the socket takes no more."""
+        self._set_writable(now=False)
+
+    def resume_writing(self) -> None:
+        """Take note that the socket takes more again."""
+        self._set_writable(now=True)
+
+    def data_received(self, data: bytes, datatype: int | None = None) -> None:
+        """Take what the client sent, in pieces that asyncssh handles well."""
+        for start in range(0, len(data), _RECEIVE_BYTES):
+            super().data_received(data[start : start + _RECEIVE_BYTES], datatype)
+
+    def send_packet(self, pkttype: int, *args: bytes, handler: Any = None) -> None:
+        """Send a packet, unless it is one of the empty ones that asyncssh puts before each.
+
+        They defend CBC ciphers, of which we offer none, and cost as much as a packet with data.
+        """
+        if pkttype != MSG_IGNORE:
+            super().send_packet(pkttype, *args, handler=handler)
+
+    async def validate_public_key(self, username: str, key_data: bytes, msg: bytes, signature: bytes) -> bool:
+        """Decide on a public key or certificate; ``msg`` and ``signature`` are empty if it is only offered."""
+        if self._gate.verify(key_data) and await super().validate_public_key(username, key_data, msg, signature):
+            return await self._gate.admit(key_data) if msg else True
+        self._failures += 1
+        if self._failures >= MAX_FAILED_AUTHENTICATIONS:
+            raise asyncssh.DisconnectError(DISC_NO_MORE_AUTH_METHODS_AVAILABLE, "too many authentication failures")
+        return False
+
+    def _set_writable(self, *, now: bool) -> None:
+        self.is_writable = now
+        for listener in tuple(self.on_writable):
+            listener(now)
