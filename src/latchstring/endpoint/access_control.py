@@ -1,0 +1,136 @@
+"""The switch in a running agent: what moving it does to requests and sessions, and what the journal says of it.
+
+Off: cut everything first, then remove the file, then write the journal, then tell. Nothing of it waits for the disk or
+for the controller. On and ask: the journal first, then the file; what cannot be logged is not opened.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Literal
+
+from latchstring.endpoint.access_file import Setting
+from latchstring.endpoint.clock import Clock
+from latchstring.endpoint.errors import EndpointError, RefusedError
+from latchstring.endpoint.journal.journal import Journal
+from latchstring.endpoint.lifecycle import Lifecycle
+from latchstring.endpoint.session import Ending
+from latchstring.endpoint.switch import Switch
+from latchstring.protocol.access import AccessMode
+from latchstring.protocol.endings import Reason
+from latchstring.protocol.events import AccessChanged
+from latchstring.protocol.times import format_time
+
+LOOK_SECONDS: Final = 1.0
+"""How often the switch's file is looked at, in case somebody has removed it by hand."""
+_JOURNAL_SECONDS: Final = 1.0
+
+By = Literal["customer_cli", "timer"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OffReport:
+    """What turning access off did.
+
+    Attributes:
+        endings: of the sessions that were live.
+        refused: how many requests waited.
+        seconds: from the command to the last proof.
+        fault: why it may not outlive this agent, or its time could not be kept; None if all is durable.
+        journaled: whether the journal has it already; it will, otherwise.
+    """
+
+    endings: tuple[Ending, ...]
+    refused: int
+    seconds: float
+    fault: str | None
+    journaled: bool
+
+
+class AccessControl:
+    """Moves the switch of a running agent, and lets time move it."""
+
+    def __init__(self, switch: Switch, lifecycle: Lifecycle, journal: Journal, clock: Clock) -> None:
+        self._switch = switch
+        self._lifecycle = lifecycle
+        self._journal = journal
+        self._clock = clock
+        self._seen = switch.mode
+        self._times_off = 0
+
+    @property
+    def setting(self) -> Setting:
+        """Where the switch stands."""
+        return self._switch.setting
+
+    async def turn_off(self, *, by: By = "customer_cli", seconds: int | None = None) -> OffReport:
+        """Turn access off, for ``seconds`` or for good. Never fails."""
+        began = self._clock.monotonic()
+        self._switch.close()
+        endings = self._lifecycle.end_all(Reason.ACCESS_OFF)
+        self._times_off += 1
+        fault = self._write_off(seconds)
+        self._seen = AccessMode.OFF
+        refused = self._lifecycle.refuse_all(Reason.ACCESS_OFF)
+        written = self._journal.record(AccessChanged(mode=AccessMode.OFF, by=by, until=self._switch.setting.until))
+        _log.info("access is off")
+        done = tuple(await asyncio.gather(*endings))
+        seconds_taken = self._clock.monotonic() - began
+        await asyncio.wait({written}, timeout=_JOURNAL_SECONDS)
+        return OffReport(done, refused, seconds_taken, fault, journaled=written.done())
+
+    async def open(self, mode: AccessMode, *, seconds: int | None = None) -> Setting:
+        """Set ``on`` or ``ask``, for ``seconds`` or for good.
+
+        Raises:
+            JournalUnavailableError: it cannot be logged, so it was not done.
+            RefusedError: somebody turned access off meanwhile, which wins.
+            EndpointError: it cannot be kept on the disk.
+        """
+        times_off = self._times_off
+        until = None if seconds is None else format_time(self._clock.now() + timedelta(seconds=seconds))
+        await self._journal.append(AccessChanged(mode=mode, by="customer_cli", until=until))
+        if self._times_off != times_off:
+            raise RefusedError("access was turned off at the same time, and off wins; say it again if you mean it")
+        try:
+            setting = self._switch.move(mode, seconds=seconds)
+        except OSError as error:
+            self._journal.record(AccessChanged(mode=self._switch.mode, by="customer_cli"))
+            raise EndpointError(f"the switch cannot be kept on the disk: {error.strerror}; nothing changed") from error
+        self._seen = setting.mode
+        _log.info("access is %s", mode)
+        return setting
+
+    async def run(self) -> None:
+        """Notice that a time has run out, or that somebody removed the file, until cancelled."""
+        while True:
+            setting = self._switch.setting
+            if setting.mode is not self._seen:
+                await self._moved_by_itself(setting)
+                continue
+            left = LOOK_SECONDS if setting.seconds_left is None else max(setting.seconds_left, 0.0)
+            await asyncio.sleep(min(left, LOOK_SECONDS))
+
+    def _write_off(self, seconds: int | None) -> str | None:
+        try:
+            self._switch.move(AccessMode.OFF, seconds=seconds)
+        except OSError as error:
+            if self._switch.setting.mode is AccessMode.OFF and seconds is not None:
+                return f"the time could not be kept ({error.strerror}): access stays off until you turn it on"
+            return f"the disk refused ({error.strerror}): access is off until the agent restarts"
+        return None
+
+    async def _moved_by_itself(self, setting: Setting) -> None:
+        if setting.mode is AccessMode.OFF:
+            await self.turn_off(by="timer")
+            return
+        self._seen = setting.mode
+        self._journal.record(AccessChanged(mode=setting.mode, by="timer"))
+        _log.info("access is %s: its time was up", setting.mode)
+        try:
+            self._switch.settle()
+        except OSError as error:
+            _log.warning("the switch cannot be kept on the disk: %s", error.strerror)

@@ -1,0 +1,1 @@
+"""The command line of ``latch-endpoint``. What is heavy is imported when its command runs."""

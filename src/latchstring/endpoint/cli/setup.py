@@ -1,0 +1,61 @@
+# ruff: noqa: PLC0415 - what a command does is imported when it runs, so that `--help` is quick
+"""``enroll`` and ``run``."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from latchstring.endpoint.cli.options import absolute, data_option
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  latch-endpoint enroll latch1.AbCd… --data /var/lib/latch-endpoint
+  latch-endpoint enroll - --data /var/lib/latch-endpoint    # the code comes on standard input
+"""
+)
+@click.argument("code")
+@click.option("--proxy", metavar="URL", help="An HTTP proxy on the way to the controller; kept in endpoint.toml.")
+@data_option
+def enroll(*, code: str, proxy: str | None, path: Path) -> None:
+    """Enrol this machine with the one-time CODE from the vendor.
+
+    All keys are made here and never leave. Afterwards access is `ask`: nobody gets in without your yes.
+    """
+    import asyncio
+
+    from latchstring.endpoint.clock import SystemClock
+    from latchstring.endpoint.enrol import enrol
+    from latchstring.endpoint.errors import EnrolmentError, UsageFaultError
+    from latchstring.endpoint.proxies import parse_proxy
+    from latchstring.protocol.enrolment import EnrolmentCodeError, parse_enrolment_code
+
+    try:
+        parsed = parse_enrolment_code(sys.stdin.read(2000) if code == "-" else code)
+        if proxy is not None:
+            parse_proxy(proxy)
+    except EnrolmentCodeError as error:
+        raise EnrolmentError(str(error)) from error
+    except ValueError as error:
+        raise UsageFaultError(f"--proxy: {error}") from error
+    response = asyncio.run(enrol(parsed, absolute(path), clock=SystemClock(), proxy=proxy))
+    click.echo(
+        f"enrolled as {response.endpoint_name} of {response.customer_name} with {response.controller_name}; "
+        f"access is ask. Next: latch-endpoint run --data {path}"
+    )
+
+
+@click.command()
+@data_option
+def run(*, path: Path) -> None:
+    """Run the agent, in the foreground.
+
+    Prints one line when it is ready. SIGTERM and Ctrl-C end every session, and then the agent.
+    """
+    from latchstring.endpoint.clock import SystemClock
+    from latchstring.endpoint.data_directory import open_directory
+    from latchstring.endpoint.foreground import run_in_foreground
+
+    run_in_foreground(open_directory(path), clock=SystemClock(), announce=click.echo)

@@ -1,0 +1,43 @@
+"""Runs the agent as a process of its own: lock, event loop, signals, log on standard error."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from typing import Final
+
+import uvloop
+
+from latchstring.endpoint.agent import run_agent
+from latchstring.endpoint.clock import Clock
+from latchstring.endpoint.data_directory import DataDirectory
+
+_LOCK_SECONDS: Final = 1.0
+"""A command that moves the switch holds the lock for a moment."""
+
+
+def run_in_foreground(directory: DataDirectory, *, clock: Clock, announce: Callable[[str], None]) -> None:
+    """Run the agent until SIGTERM or SIGINT.
+
+    Raises:
+        EndpointError: it cannot begin, or a part of it failed.
+    """
+    _set_up_logging()
+    with directory.lock(wait_seconds=_LOCK_SECONDS):
+        uvloop.run(_run(directory, clock, announce))
+
+
+async def _run(directory: DataDirectory, clock: Clock, announce: Callable[[str], None]) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    await run_agent(directory, clock=clock, stopping=stopping, announce=announce)
+
+
+def _set_up_logging() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("latchstring").setLevel(logging.INFO)

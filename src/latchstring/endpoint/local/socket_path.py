@@ -1,0 +1,20 @@
+"""A short way to the control socket. The address of a Unix socket holds 107 bytes, and a data directory may be deep."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def short_path(path: Path) -> Iterator[str]:
+    """Return a name for ``path`` that fits, valid within the block: through a descriptor of its directory.
+
+    Raises:
+        OSError: the directory cannot be opened.
+    """
+    descriptor = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{path.name}"
+    finally:
+        os.close(descriptor)

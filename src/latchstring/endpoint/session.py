@@ -1,0 +1,219 @@
+"""A live session: its grant, its sandbox, its connections, and its end.
+
+A session is live from the moment that its grant is in the journal until :meth:`LiveSession.cut`. The cut is one step
+without a wait, so that a switch can cut twenty sessions before the first of them is waited for.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from latchstring.endpoint.clock import Clock
+from latchstring.endpoint.journal.journal import Journal
+from latchstring.endpoint.recorder import JournalChannelRecorder
+from latchstring.endpoint.sandbox.sandbox import Sandbox
+from latchstring.endpoint.ssh.ports import ChannelRefusal, LiveConnection, RefusedError, Service
+from latchstring.protocol.endings import HAPPENINGS, Reason
+from latchstring.protocol.events import SessionConnected, SessionDisconnected, SessionEnded
+from latchstring.protocol.grants import Grant
+from latchstring.protocol.session_state import LIVE, Happening, SessionState, next_state
+
+_GOODBYE_SECONDS: Final = 1.0
+"""How long the record of an ending waits for its connections, so that their channels' ends come before it."""
+
+
+class SessionEndedError(Exception):
+    """The session has ended."""
+
+
+class EndListener(Protocol):
+    """Wants to know that a session was cut."""
+
+    def __call__(self, session: "LiveSession", /) -> None:
+        """Take note. Must not wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a session ended."""
+
+    session_id: str
+    state: SessionState
+    reason: Reason
+    processes_left: int
+    seconds: float
+
+
+class LiveSession:
+    """A session that was granted. Satisfies ``SessionAccess`` of ``endpoint.ssh.ports``.
+
+    Args:
+        grant: what the customer consented to.
+        sandbox: started; nobody has been in it yet.
+        services: of the policy at the time of the grant.
+        journal: where everything is recorded.
+        clock: the session's deadline is on its monotonic side.
+        on_cut: told once, when the session is cut.
+    """
+
+    def __init__(
+        self,
+        grant: Grant,
+        sandbox: Sandbox,
+        services: Mapping[str, Service],
+        *,
+        journal: Journal,
+        clock: Clock,
+        on_cut: EndListener,
+    ) -> None:
+        self._grant = grant
+        self._digest = grant.digest()
+        self._sandbox = sandbox
+        self._services = services
+        self._journal = journal
+        self._clock = clock
+        self._on_cut = on_cut
+        self._recorder = JournalChannelRecorder(grant.session_id, journal)
+        self._connections: set[LiveConnection] = set()
+        self._alone = asyncio.Event()
+        self._alone.set()
+        self._state = SessionState.GRANTED
+        self._reason: Reason | None = None
+        self._ending: asyncio.Task[Ending] | None = None
+        self.granted_at: Final[datetime] = clock.now()
+        self.deadline: Final[float] = clock.monotonic() + grant.duration_seconds
+        self._idle_since = clock.monotonic()
+
+    @property
+    def grant(self) -> Grant:
+        """What the customer consented to."""
+        return self._grant
+
+    @property
+    def session_id(self) -> str:
+        """The session's id."""
+        return self._grant.session_id
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The session's sandbox."""
+        return self._sandbox
+
+    @property
+    def services(self) -> Mapping[str, Service]:
+        """The services that the policy named when the session was granted."""
+        return self._services
+
+    @property
+    def recorder(self) -> JournalChannelRecorder:
+        """Where the session's channels are recorded."""
+        return self._recorder
+
+    @property
+    def state(self) -> SessionState:
+        """Where the session stands; after its cut, where it stood before."""
+        return self._state
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the session may be used, now: not cut, and not past its deadline."""
+        return self._reason is None and self._state in LIVE and self._clock.monotonic() < self.deadline
+
+    @property
+    def connections(self) -> int:
+        """How many SSH connections there are."""
+        return len(self._connections)
+
+    @property
+    def expires_at(self) -> datetime:
+        """The deadline on the wall clock, for people."""
+        return self._clock.now() + timedelta(seconds=self.deadline - self._clock.monotonic())
+
+    def idle_deadline(self, idle_timeout: float) -> float | None:
+        """Return when it will have been without a connection for ``idle_timeout`` seconds; None if it has one."""
+        return None if self._connections else self._idle_since + idle_timeout
+
+    def authorise(self, capability: str) -> None:
+        """Decide, now, whether the session may use ``capability``.
+
+        Raises:
+            RefusedError: it may not.
+        """
+        if not self.is_live:
+            raise RefusedError(ChannelRefusal.NOT_GRANTED, "the session has ended")
+        if capability not in self._grant.capabilities:
+            raise RefusedError(ChannelRefusal.NOT_GRANTED, f"this session was not granted {capability}")
+
+    async def connected(self, connection: LiveConnection) -> None:
+        """Take note of a connection that proved itself, durably before this returns.
+
+        Raises:
+            SessionEndedError: the session has ended; the connection has been cut.
+            JournalUnavailableError: it cannot be recorded, so it must not begin.
+        """
+        if not self.is_live:
+            raise SessionEndedError("the session has ended")
+        self._connections.add(connection)
+        self._alone.clear()
+        event = SessionConnected(session_id=self.session_id, connections=len(self._connections))
+        try:
+            await self._journal.append(event)
+        except BaseException:
+            self._forget(connection)
+            raise
+        if self._reason is not None:
+            self._forget(connection)
+            raise SessionEndedError("the session has ended")
+        if self._state is not SessionState.CONNECTED:
+            self._state = next_state(self._state, Happening.CONNECT)
+
+    async def disconnected(self, connection: LiveConnection) -> None:
+        """Take note that a connection is gone, with all its channels."""
+        if connection not in self._connections:
+            return
+        self._forget(connection)
+        self._journal.record(SessionDisconnected(session_id=self.session_id, connections=len(self._connections)))
+
+    def cut(self, reason: Reason) -> "asyncio.Task[Ending]":
+        """End the session at once, for ``reason`` unless it has been cut already. The task ends with the proof.
+
+        Nothing here waits: when this returns the kill is on its way, every connection is cut, and the session may not
+        be used any more.
+        """
+        if self._ending is None:
+            self._reason = reason
+            self._sandbox.kill_now()
+            for connection in tuple(self._connections):
+                connection.cut()
+            self._ending = asyncio.create_task(self._finish(reason), name=f"end of {self.session_id}")
+            self._on_cut(self)
+        return self._ending
+
+    async def _finish(self, reason: Reason) -> Ending:
+        report = await self._sandbox.kill()
+        try:
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                await self._alone.wait()
+        except TimeoutError:
+            pass  # a connection's own clean-up is no reason to keep the end of the session from the log
+        state = next_state(self._state, HAPPENINGS[reason])
+        self._journal.record(
+            SessionEnded(
+                session_id=self.session_id,
+                state=state,
+                reason=reason,
+                processes_left=report.processes_left,
+                kill_milliseconds=round(report.seconds * 1000),
+            )
+        )
+        return Ending(self.session_id, state, reason, report.processes_left, report.seconds)
+
+    def _forget(self, connection: LiveConnection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._alone.set()
+            self._idle_since = self._clock.monotonic()
+            if self._state is SessionState.CONNECTED:
+                self._state = next_state(self._state, Happening.DISCONNECT)
