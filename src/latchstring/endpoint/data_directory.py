@@ -25,6 +25,7 @@ from typing import Final
 from latchstring.certs.keyfiles import KeyFileError, check_private_directory
 from latchstring.endpoint.agent_process import hold_lock
 from latchstring.endpoint.errors import DataDirectoryError
+from latchstring.endpoint.local.socket_path import SOCKET_NAME
 
 KIND: Final = "latch-endpoint"
 FORMAT: Final = 1
@@ -96,7 +97,7 @@ class DataDirectory:
     @property
     def socket(self) -> Path:
         """Where the agent listens for commands."""
-        return self.path / "control.sock"
+        return self.path / SOCKET_NAME
 
     @property
     def lock_file(self) -> Path:

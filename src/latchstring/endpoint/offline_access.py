@@ -1,5 +1,6 @@
 """The switch without a working agent: moved by its file alone, and ``off`` also ends an agent that does not answer."""
 
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,15 +34,27 @@ def read_access(directory: DataDirectory, clock: Clock) -> Setting:
 
 
 def move_access(
-    directory: DataDirectory, clock: Clock, request: SetAccess, *, progress: Callable[[str], None]
+    directory: DataDirectory,
+    clock: Clock,
+    request: SetAccess,
+    *,
+    progress: Callable[[str], None],
+    asked: socket.socket | None = None,
 ) -> SwitchMoved:
     """Move the switch: through the agent if one answers, else by its file.
+
+    Args:
+        directory: the endpoint's.
+        clock: of this machine.
+        request: where to.
+        progress: told what the agent says meanwhile.
+        asked: a connection on which the agent was already told; ours from now on.
 
     Raises:
         EndpointError: it was not done. For ``off`` that means that the file could not be removed; the text says so.
     """
     if request.mode is AccessMode.OFF:
-        return _turn_off(directory, clock, request, progress)
+        return _turn_off(directory, clock, request, progress, asked)
     try:
         return SwitchMoved(ask(directory.socket, request, AccessAnswer, progress=progress))
     except AgentNotRunningError:
@@ -60,9 +73,13 @@ def _open(directory: DataDirectory, clock: Clock, request: SetAccess) -> AccessA
 
 
 def _turn_off(
-    directory: DataDirectory, clock: Clock, request: SetAccess, progress: Callable[[str], None]
+    directory: DataDirectory,
+    clock: Clock,
+    request: SetAccess,
+    progress: Callable[[str], None],
+    asked: socket.socket | None,
 ) -> SwitchMoved:
-    answer = _ask_agent(directory, request, progress)
+    answer = _ask_agent(directory, request, progress, asked)
     if answer is not None:
         return SwitchMoved(answer)
     note: str | None = None
@@ -80,17 +97,25 @@ def _turn_off(
     return SwitchMoved(_answer(setting).model_copy(update=update), agent_killed=agent is not None)
 
 
-def _ask_agent(directory: DataDirectory, request: SetAccess, progress: Callable[[str], None]) -> AccessAnswer | None:
+def _ask_agent(
+    directory: DataDirectory, request: SetAccess, progress: Callable[[str], None], asked: socket.socket | None
+) -> AccessAnswer | None:
     """Ask the agent to turn off; None if there is none, or none that answers in time."""
     deadline = time.monotonic() + FIRST_REPLY_SECONDS
     while True:
         try:
             return ask(
-                directory.socket, request, AccessAnswer, first_reply_seconds=FIRST_REPLY_SECONDS, progress=progress
+                directory.socket,
+                request,
+                AccessAnswer,
+                first_reply_seconds=FIRST_REPLY_SECONDS,
+                progress=progress,
+                asked=asked,
             )
         except AgentHangsError:
             return None
         except AgentNotRunningError:
+            asked = None
             # One that is starting or stopping has the lock and no socket: it gets the same second.
             if find_agent(directory.lock_file) is None or time.monotonic() >= deadline:
                 return None

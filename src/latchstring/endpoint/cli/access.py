@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from latchstring.endpoint.cli.options import Duration, data_option, json_option
+from latchstring.endpoint.local.off_signal import say_off
 
 if TYPE_CHECKING:
     from latchstring.endpoint.local.messages import AccessAnswer
@@ -39,6 +40,7 @@ def access(*, mode: str | None, seconds: int | None, as_json: bool, path: Path) 
 
     Off ends every session at once, and works without the controller, with a full disk, and with an agent that hangs.
     """
+    asked = say_off(path, seconds) if mode == "off" else None
     from latchstring.endpoint.cli.output import print_document
     from latchstring.endpoint.clock import SystemClock
     from latchstring.endpoint.data_directory import open_directory
@@ -59,7 +61,7 @@ def access(*, mode: str | None, seconds: int | None, as_json: bool, path: Path) 
             _show_end(answer)
         return
     request = SetAccess(mode=AccessMode(mode), seconds=seconds)
-    moved = move_access(directory, clock, request, progress=_show_progress)
+    moved = move_access(directory, clock, request, progress=_show_progress, asked=asked)
     if as_json:
         print_document(moved.answer)
     else:

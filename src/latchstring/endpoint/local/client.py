@@ -49,6 +49,7 @@ def ask(
     *,
     first_reply_seconds: float = 10.0,
     progress: Callable[[str], None] = lambda _: None,
+    asked: socket.socket | None = None,
 ) -> _Body:
     """Ask the agent whose control socket is at ``path``, and return its answer.
 
@@ -58,17 +59,20 @@ def ask(
         answer: the kind of answer that belongs to it.
         first_reply_seconds: how long the agent may take to say that it has heard.
         progress: told what the agent says meanwhile.
+        asked: a connection on which the request was already sent; ours from now on.
 
     Raises:
         AgentNotRunningError: no agent listens.
         AgentHangsError: it does not answer in time.
         EndpointError: it answered that it was not done.
     """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
+    with asked or socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
         connection.settimeout(first_reply_seconds)
-        _connect(connection, path)
+        if asked is None:
+            _connect(connection, path)
         try:
-            connection.sendall(encode(request))
+            if asked is None:
+                connection.sendall(encode(request))
             with connection.makefile("rb") as lines:
                 while isinstance(reply := _read(lines.readline(MAX_REPLY_BYTES)), Progress):
                     connection.settimeout(ANSWER_SECONDS)

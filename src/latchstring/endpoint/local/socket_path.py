@@ -4,6 +4,10 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
+
+SOCKET_NAME: Final = "control.sock"
+"""In the data directory."""
 
 
 @contextlib.contextmanager
