@@ -121,6 +121,7 @@ class Agent:
         )
         self._local = LocalServer(directory.socket, commands)
         self._running: list[asyncio.Task[None]] = []
+        self._connecting: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin: close what a run that died has left open, and let the customer and the controller in.
@@ -139,19 +140,18 @@ class Agent:
         self._run(self._journal.wait_failed(), "journal")
         self._run(self._access.run(), "switch")
         self._run(enforce_deadlines(self._lifecycle, self._clock), "deadlines")
-        self._run(self._channel.run(), "control channel")
+        self._connecting.append(asyncio.create_task(self._channel.run(), name="control channel"))
         await self._channel.attempted.wait()
 
     async def wait_failed(self) -> None:
         """Wait until a part of the agent ends, which none does by itself, and raise its fault."""
-        done, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait([*self._running, *self._connecting], return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
 
     async def stop(self) -> None:
         """End the sessions, say so, and end."""
-        channel = self._running[-1:]
-        await _cancel(self._running[:-1])
+        await _cancel(self._running)
         await self._local.close()
         await asyncio.gather(*self._lifecycle.end_all(Reason.AGENT_STOPPED))
         await self._dialler.close()
@@ -160,7 +160,7 @@ class Agent:
         self._journal.record(AgentStopped())
         await self._journal.flush(FLUSH_SECONDS)
         await self._tell_controller()
-        await _cancel(channel)
+        await _cancel(self._connecting)
         await self._journal.close()
 
     def status(self) -> StatusAnswer:

@@ -113,6 +113,8 @@ class Dialler:
             if connection is not None:
                 sessions = DialledSession(message.session_id, self._sessions, self._journal)
                 await self._serve(connection, sessions)
+        except OSError as error:  # the connection broke: the other side's fault, and no news
+            _log.debug("the connection of dial %s broke: %s", message.dial_id, error)
         finally:
             self._connections -= 1
 

@@ -147,13 +147,15 @@ def _new_directory(path: Path) -> Iterator[Path]:
         yield temporary
         sync_directory(temporary)
         temporary.rename(path)
-        sync_directory(path.parent)
     except OSError as error:
         _undo(temporary, made)
         raise DataDirectoryError(f"{path} cannot be made: {error.strerror}") from error
     except BaseException:
         _undo(temporary, made)
         raise
+    # The code is used and everything is in its place: a failure here is none of the enrolment.
+    with contextlib.suppress(OSError):
+        sync_directory(path.parent)
 
 
 def _missing_parents(path: Path) -> list[Path]:

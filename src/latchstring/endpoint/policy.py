@@ -62,7 +62,7 @@ class Policy(Frozen):
     access: AccessMode = AccessMode.ASK
     run_as: AccountName | None = None
     capabilities: tuple[Capability, ...] | None = None
-    services: Annotated[dict[ServiceName, ServiceAddress], Field(default_factory=dict, max_length=MAX_SERVICES)]
+    services: dict[ServiceName, ServiceAddress] = Field(default_factory=dict, max_length=MAX_SERVICES)
     longest_session: LongestSession = _DAY
     idle_timeout: IdleTimeout = 15 * _MINUTE
     consent_timeout: ConsentTimeout = 10 * _MINUTE

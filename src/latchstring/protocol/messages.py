@@ -11,7 +11,7 @@ Flow::
                                            ◀── welcome(version, acknowledged)   or   goodbye(code, retry_after)
     report(statement) … in sequence order  ──▶
                                            ◀── acknowledged(sequence): it is durable in the customer's log
-                                           ◀── offer, withdraw, end_session, dial_relay, turn_off
+                                           ◀── offer, withdraw, end_session, dial_relay
     dial_failed, renew_certificate         ──▶
 
 Reports repeat from the first that was not acknowledged, so a connection may die anywhere. Versions: 1 is the first.

@@ -55,7 +55,7 @@ def _describe_session(event: EndpointEvent, offer: Offer | None) -> str:  # noqa
             note = "" if event.note is None else f" ({event.note})"
             return f"refused: {EXPLANATIONS[event.reason]}{note}"
         case SessionConnected() | SessionDisconnected():
-            return f"{event.connections} connections"
+            return f"{event.connections} SSH {'connection' if event.connections == 1 else 'connections'}"
         case SessionConnectionRefused():
             return f"a connection could not prove itself: {event.code}"
         case ChannelOpened():

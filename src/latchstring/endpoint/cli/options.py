@@ -69,7 +69,7 @@ def data_option(command: Command) -> Command:
         required=True,
         show_envvar=True,
         metavar="DIR",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),
         help="The endpoint's data directory.",
     )(command)
 

@@ -1,0 +1,90 @@
+"""The customer's policy file: what it can say, and what is said about one that cannot be meant."""
+
+from pathlib import Path
+
+import pytest
+
+from latchstring.endpoint.errors import SettingsFileError
+from latchstring.endpoint.policy import Policy
+from latchstring.endpoint.policy_file import read_policy
+from latchstring.endpoint.settings import read_settings
+from latchstring.endpoint.ssh.ports import Service
+from latchstring.protocol.access import AccessMode
+
+WHOLE = """
+access = "on"
+run_as = "support"
+capabilities = ["shell", "forward:webadmin"]
+longest_session = "4h"
+idle_timeout = "5m"
+consent_timeout = "1m"
+max_sessions = 3
+controller_grace_seconds = 0
+
+[services]
+webadmin = "[::1]:8088"
+"""
+
+
+def test_whole(tmp_path: Path) -> None:
+    """Every setting is read."""
+    path = tmp_path / "policy.toml"
+    path.write_text(WHOLE)
+    policy = read_policy(path)
+    assert policy.access is AccessMode.ON
+    assert policy.services == {"webadmin": Service("::1", 8088)}
+    assert (policy.longest_session, policy.idle_timeout, policy.consent_timeout) == (4 * 3600, 300, 60)
+    assert (policy.run_as, policy.max_sessions, policy.controller_grace_seconds) == ("support", 3, 0)
+
+
+def test_missing_file_is_all_defaults(tmp_path: Path) -> None:
+    """Without a file the defaults hold: nobody gets in without a question."""
+    assert read_policy(tmp_path / "policy.toml") == Policy()
+    assert Policy().access is AccessMode.ASK
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("acess = 'on'", ("line 1", "acess")),
+        ("access = 'on'\nmax_sessions = 0", ("line 2", "max_sessions")),
+        ("access = 'perhaps'", ("line 1", "access")),
+        ("\n\nlongest_session = 'long'", ("line 3", "longest_session", "30m")),
+        ("controller_grace_seconds = 301", ("controller_grace_seconds",)),
+        ("capabilities = ['root']", ("capabilities", "root")),
+        ("capabilities = ['forward:web']", ("forward:web", "services")),
+        ("[services]\nweb = 'localhost'", ("line 2", "web", "127.0.0.1:8088")),
+        ("[services]\nweb = '127.0.0.1:99999'", ("web",)),
+        ("[services]\n'Web Admin' = '127.0.0.1:1'", ("Web Admin",)),
+        ("run_as = 'two words'", ("run_as",)),
+        ("access = \n", ("TOML", "line 1")),
+    ],
+)
+def test_each_mistake_is_named(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+    """A mistake is told with the file, and the key or line that holds it."""
+    path = tmp_path / "policy.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsFileError) as caught:
+        read_policy(path)
+    for word in (str(path), *words):
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe", b"#" * 70_000])
+def test_no_text_and_too_long(tmp_path: Path, data: bytes) -> None:
+    """What is no text, or too much of it, is refused."""
+    path = tmp_path / "policy.toml"
+    path.write_bytes(data)
+    with pytest.raises(SettingsFileError, match=r"policy\.toml"):
+        read_policy(path)
+
+
+def test_settings_name_a_proxy(tmp_path: Path) -> None:
+    """The connection's settings take an HTTP proxy, and nothing that is none."""
+    path = tmp_path / "endpoint.toml"
+    path.write_text('proxy = "http://proxy.example.test:3128"')
+    assert read_settings(path).proxy == "http://proxy.example.test:3128"
+    path.write_text('proxy = "ftp://proxy"')
+    with pytest.raises(SettingsFileError, match="proxy"):
+        read_settings(path)
