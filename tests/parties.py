@@ -291,6 +291,21 @@ class Site:
             process.kill()
             process.communicate()
 
+    @classmethod
+    @contextmanager
+    def running(cls, root: Path, wrapper: tuple[str, ...] = ()) -> Iterator["Site"]:
+        """A site of which controller and endpoint run and the engineer is signed in; access is ``ask``."""
+        site = cls(root, wrapper)
+        try:
+            site.initialise()
+            site.start_controller()
+            site.enroll()
+            site.start_endpoint()
+            site.login()
+            yield site
+        finally:
+            site.close()
+
     def close(self) -> None:
         """Stop what runs."""
         for party in (self.endpoint, self.controller):

@@ -1,7 +1,6 @@
 """Bad input at each command: one clear line, the right exit status, nothing changed."""
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,21 +70,6 @@ def test_engineer(closed_site: Site, arguments: tuple[str, ...], status: int | N
 def test_customer(closed_site: Site, arguments: tuple[str, ...], status: int, words: tuple[str, ...]) -> None:
     """Each mistake of a customer gets its line and status."""
     one_line(closed_site.customer(*arguments, status=status), *words)
-
-
-@pytest.fixture(scope="module")
-def closed_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One site for a module's tests, without a session."""
-    site = Site(tmp_path_factory.mktemp("closed"))
-    try:
-        site.initialise()
-        site.start_controller()
-        site.enroll()
-        site.start_endpoint()
-        site.login()
-        yield site
-    finally:
-        site.close()
 
 
 def test_auditor_cannot_open(closed_site: Site) -> None:

@@ -13,13 +13,7 @@ LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), Path("lib
 def test_customer_and_engineer_clocks_are_wrong_by_a_day(tmp_path: Path, offset: str) -> None:
     """With a clock a day off, enrolment and sessions work, and both sides name the skew."""
     clock = ("env", f"LD_PRELOAD={LIBRARY}", f"FAKETIME={offset}", "FAKETIME_DONT_FAKE_MONOTONIC=1")
-    site = Site(tmp_path, wrapper=clock)
-    try:
-        site.initialise()
-        site.start_controller()
-        site.enroll()
-        site.start_endpoint()
-        site.login()
+    with Site.running(tmp_path, wrapper=clock) as site:
         session_id = site.open_session("--for", "10m")
         assert site.ssh("echo in").out == "in\n"
         skew = site.latch("endpoints", "--json").json()["endpoints"][0]["clock_skew_seconds"]
@@ -28,5 +22,3 @@ def test_customer_and_engineer_clocks_are_wrong_by_a_day(tmp_path: Path, offset:
         assert "clock" in site.customer("status").out
         site.customer("end", session_id)
         assert site.wait_for_state(session_id, "ended_by_customer")
-    finally:
-        site.close()

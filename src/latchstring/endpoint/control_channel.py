@@ -24,7 +24,6 @@ from latchstring.endpoint.journal.journal import Journal
 from latchstring.endpoint.proxies import Proxy
 from latchstring.endpoint.renewal import CHECK_SECONDS, Renewal
 from latchstring.endpoint.report_sender import ReportSender
-from latchstring.endpoint.token_bucket import TokenBucket
 from latchstring.protocol.messages import (
     CONTROL_PATH,
     HEARTBEAT_SECONDS,
@@ -47,6 +46,7 @@ from latchstring.protocol.messages import (
     encode_message,
 )
 from latchstring.protocol.times import parse_time
+from latchstring.protocol.token_bucket import TokenBucket
 
 CONNECT_SECONDS: Final = 20.0
 WELCOME_SECONDS: Final = 15.0

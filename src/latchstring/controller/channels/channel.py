@@ -16,7 +16,6 @@ from aiohttp import WSMessage, WSMsgType, web
 from latchstring.certs.errors import CertificateError
 from latchstring.controller.channels.outbox import Outbox
 from latchstring.controller.channels.ports import Renewals, Reports
-from latchstring.controller.channels.token_bucket import TokenBucket
 from latchstring.controller.errors import HelloRefusedError, ReportError, StoreUnavailableError
 from latchstring.protocol.messages import (
     Acknowledged,
@@ -32,6 +31,7 @@ from latchstring.protocol.messages import (
     decode_from_endpoint,
 )
 from latchstring.protocol.statements import SignedStatement
+from latchstring.protocol.token_bucket import TokenBucket
 
 MAX_BATCH: Final = 64
 MALFORMED_RETRY_SECONDS: Final = 60

@@ -27,7 +27,6 @@ from latchstring.controller.channels.channel import (
 )
 from latchstring.controller.channels.hub import ChannelHub
 from latchstring.controller.channels.ports import HelloAnswer, Renewals, Reports
-from latchstring.controller.channels.token_bucket import TokenBucket
 from latchstring.controller.errors import HelloRefusedError, StoreUnavailableError
 from latchstring.controller.https.admission import source_of
 from latchstring.controller.ports import Clock
@@ -41,6 +40,7 @@ from latchstring.protocol.messages import (
     encode_message,
 )
 from latchstring.protocol.problems import ProblemCode, ProblemError
+from latchstring.protocol.token_bucket import TokenBucket
 
 HELLO_SECONDS: Final = 10.0
 _CLOSE_SECONDS: Final = 2.0

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latchstring.controller.channels.token_bucket import TokenBucket
+from latchstring.protocol.token_bucket import TokenBucket
 
 
 @given(st.lists(st.floats(0, 3), max_size=60))
