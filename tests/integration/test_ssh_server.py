@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from latchstring.endpoint.sandbox.sandbox import SandboxSpec
 from latchstring.endpoint.ssh.options import MAX_CHANNELS
 from latchstring.endpoint.ssh.ports import ChannelEnd, ChannelRefusal, Service
 from latchstring.protocol.event_fields import ChannelKind, ChannelOutcome
@@ -144,7 +146,8 @@ async def test_a_signal_that_ends_the_program_is_told(tmp_path: Path) -> None:
 async def test_a_terminal_is_one(tmp_path: Path) -> None:
     """``ssh -tt`` gives a controlling terminal with the client's type, sane modes, and job control."""
     async with engineer_at(tmp_path) as (engineer, _):
-        script = 'tty; echo "$TERM"; test -t 0 && test -t 2 && echo all; stty -a | grep -o -- "icanon\\|isig"; ps -o tpgid= $$'
+        script = 'tty; echo "$TERM"; test -t 0 && test -t 2 && echo all; stty -a | grep -ow "icanon\\|isig"'
+        script += "; ps -o tpgid= $$"
         ran = await engineer.ssh("-tt", script)
         lines = ran.output.decode().split()
         assert ran.status == 0
@@ -203,7 +206,7 @@ async def test_the_environment_is_the_sessions_own(tmp_path: Path, monkeypatch: 
         names = dict(line.split("=", 1) for line in ran.output.decode().splitlines())
         assert names["LC_TIME"] == "de_DE.UTF-8"
         assert not {"LATCH_TEST_SECRET", "LD_PRELOAD"} & set(names)
-        assert names["HOME"] == os.path.expanduser("~root" if os.geteuid() == 0 else "~")
+        assert names["HOME"] == pwd.getpwuid(os.geteuid()).pw_dir
 
 
 # --- files
@@ -498,8 +501,6 @@ async def test_cancelling_the_server_cuts_its_connections(tmp_path: Path) -> Non
 
 def test_the_data_directory_is_nowhere_in_a_session(tmp_path: Path) -> None:
     """No way of getting a file, shell or SFTP, shows the agent's own directory or its journal."""
-    from latchstring.endpoint.sandbox.sandbox import SandboxSpec
-
     data = tmp_path / "data"
     data.mkdir()
     (data / "key").write_text("a private key")

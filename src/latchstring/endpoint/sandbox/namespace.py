@@ -5,8 +5,8 @@ which makes its pidfd readable, only after all others have been reaped (``zap_pi
 kernel/pid_namespace.c). So a readable pidfd is the proof that nothing is left. A delegated control group would be one
 more way to kill, and belongs into :meth:`Namespace.kill_now`.
 
-``bwrap`` reports the first process before it lets it run. Until then there is nothing to kill: a kill that comes earlier
-is carried out the moment the report arrives. Killing the outer ``bwrap`` instead would leave processes behind.
+``bwrap`` reports the first process before it lets it run. Until then there is nothing to kill: a kill that comes
+earlier is carried out the moment the report arrives. Killing the outer ``bwrap`` instead would leave processes behind.
 """
 
 import asyncio
@@ -15,12 +15,14 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Final, cast
 
 from latchstring.endpoint.sandbox.bubblewrap import Launched
 
 _MAX_STATUS_BYTES: Final = 16 * 1024
 _MAX_COMPLAINT_BYTES: Final = 400
+_DEAD: Final = (b"Z", b"X")
 
 
 class Namespace:
@@ -65,7 +67,7 @@ class Namespace:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def count_processes(self) -> int:
-        """Count the processes of the namespace, the first included, as ``/proc`` shows them now."""
+        """Count the living processes of the namespace, the first included, as ``/proc`` shows them now."""
         return sum(1 for inode in _namespaces_of_processes() if inode == self._inode)
 
     def _status_readable(self) -> None:
@@ -91,7 +93,7 @@ class Namespace:
             # bwrap has not reaped it as long as bwrap lives, and whoever starts the session verifies that the init
             # is this process, so the number cannot have passed to another.
             self._pidfd = os.pidfd_open(pid)
-            self._inode = os.stat(f"/proc/{pid}/ns/pid").st_ino
+            self._inode = Path(f"/proc/{pid}/ns/pid").stat().st_ino
         except OSError:
             if self._pidfd < 0:
                 return  # it is gone already, and the end of bwrap tells
@@ -135,7 +137,10 @@ class Namespace:
 
 
 def _namespaces_of_processes() -> Iterator[int]:
-    for entry in os.listdir("/proc"):
-        if entry.isdecimal():
+    """Yield the PID namespace of each process that is not a zombie; a zombie is dead, and waits for its parent only."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
             with contextlib.suppress(OSError):
-                yield os.stat(f"/proc/{entry}/ns/pid").st_ino
+                state = (entry / "stat").read_bytes().rpartition(b") ")[2][:1]
+                if state not in _DEAD:
+                    yield (entry / "ns" / "pid").stat().st_ino

@@ -5,7 +5,8 @@ kernel vouches that the message came from that very process. Only then is the sa
 be a process of the session. How a kill is proven: ``namespace``.
 
 If the agent dies, so does the sandbox: ``--die-with-parent``, init's own death signal, and the end of file on init's
-socket, whichever comes first.
+socket, whichever comes first. One moment of a start, in which there is no process of the session yet, is different: see
+``abandoned``.
 """
 
 import asyncio
@@ -46,8 +47,8 @@ class KillReport:
     """What a kill achieved.
 
     Attributes:
-        processes_left: 0 is proven by the kernel. More only if some did not die within :data:`KILL_SECONDS`, which takes
-            an uninterruptible sleep.
+        processes_left: 0 is proven by the kernel. More only if some did not die within :data:`KILL_SECONDS`, which
+            takes an uninterruptible sleep.
         seconds: from the first ``kill_now`` or ``kill`` to the proof.
     """
 
@@ -135,10 +136,10 @@ class Sandbox:
         Args:
             argv: its arguments, the first being its name.
             environment: all of it; see ``environment.session_environment``.
-            descriptors: standard input, output and error; or one terminal, which becomes its controlling terminal. They
-                are copied, and stay the caller's to close once this returns.
-            program: the absolute path to execute, ``argv[0]`` by default. If it cannot be executed, the child says so on
-                standard error and ends with status 126 or 127.
+            descriptors: standard input, output and error; or one terminal, which becomes its controlling terminal.
+                They are copied, and stay the caller's to close once this returns.
+            program: the absolute path to execute, ``argv[0]`` by default. If it cannot be executed, the child says so
+                on standard error and ends with status 126 or 127.
             directory: where it starts: the account's home by default, and ``/`` if that is not possible.
 
         Raises:

@@ -4,6 +4,7 @@ import asyncio
 import os
 from typing import Final
 
+from latchstring.endpoint.sandbox.abandoned import end_abandoned
 from latchstring.endpoint.sandbox.environment import session_environment
 from latchstring.endpoint.sandbox.errors import SandboxError, SandboxUnavailableError
 from latchstring.endpoint.sandbox.sandbox import Sandbox, SandboxSpec
@@ -25,9 +26,12 @@ _MOST_PROCESSES: Final = 4  # init, the shell and what it runs
 async def self_test(spec: SandboxSpec) -> None:
     """Start a sandbox as ``spec`` says, check that it confines, and that killing it leaves nothing.
 
+    Before that it clears away what an earlier agent may have left: see ``abandoned``.
+
     Raises:
         SandboxUnavailableError: it does not; no session may start on this machine. The text says why, and what to do.
     """
+    end_abandoned()
     sandbox = await Sandbox.start(spec)
     try:
         async with asyncio.timeout(TEST_SECONDS):

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 from latchstring.endpoint.ssh.connection import SessionConnection
 from latchstring.endpoint.ssh.options import MAX_CHANNELS
 from latchstring.endpoint.ssh.ports import ChannelEnd, ChannelRefusal, RefusedError, SessionAccess
-from latchstring.endpoint.ssh.pumps import Hold, OutputPump
+from latchstring.endpoint.ssh.pumps import Hold, InputPump, OutputPump
 from latchstring.protocol.event_fields import ChannelKind
 
 _logger: Final = logging.getLogger(__name__)
@@ -29,15 +29,17 @@ class Channels:
         self.gone = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle: set[object] = set()
-        self._pumps: set[OutputPump] = set()
+        self._outputs: set[OutputPump] = set()
+        self._inputs: set[InputPump] = set()
         self._moved_before = 0
         self._connection = connection
         connection.on_writable.add(self._writable)
 
     @property
     def bytes_moved(self) -> int:
-        """Bytes that came out of programs and services so far."""
-        return self._moved_before + sum(pump.count for pump in self._pumps)
+        """Bytes that programs and services have sent and taken so far."""
+        out = sum(pump.count for pump in self._outputs)
+        return self._moved_before + out + sum(pump.count for pump in self._inputs)
 
     def check_room(self) -> None:
         """See that one more channel may be opened.
@@ -70,17 +72,21 @@ class Channels:
             await asyncio.wait(set(self._tasks))
         self._connection.on_writable.discard(self._writable)
 
-    def attach(self, pump: OutputPump) -> None:
-        """Hold ``pump`` back whenever the connection takes no more."""
-        self._pumps.add(pump)
+    def attach(self, channel_input: InputPump, outputs: Sequence[OutputPump]) -> None:
+        """Count what the pumps of a channel move, and hold its output back whenever the connection takes no more."""
+        self._inputs.add(channel_input)
+        self._outputs.update(outputs)
         if not self._connection.is_writable:
-            pump.hold(Hold.CONNECTION)
+            for pump in outputs:
+                pump.hold(Hold.CONNECTION)
 
-    def detach(self, pump: OutputPump) -> None:
-        """Forget a pump that has ended."""
-        if pump in self._pumps:
-            self._pumps.discard(pump)
-            self._moved_before += pump.count
+    def detach(self, channel_input: InputPump, outputs: Sequence[OutputPump]) -> None:
+        """Forget pumps that have ended, but not what they moved. Does nothing for pumps that are not attached."""
+        moved = [pump.count for pump in outputs if pump in self._outputs]
+        moved += [channel_input.count] if channel_input in self._inputs else []
+        self._moved_before += sum(moved)
+        self._inputs.discard(channel_input)
+        self._outputs.difference_update(outputs)
 
     async def opened(self, kind: ChannelKind, capability: str, detail: str | None) -> int:
         """Record that a channel opens, and return its number.
@@ -111,7 +117,7 @@ class Channels:
             _logger.warning("a refusal could not be recorded (%s)", type(error).__name__)
 
     def _writable(self, now: bool) -> None:  # noqa: FBT001 - the connection's callback
-        for pump in tuple(self._pumps):
+        for pump in tuple(self._outputs):
             if now:
                 pump.release(Hold.CONNECTION)
             else:

@@ -1,8 +1,8 @@
-"""asyncssh's server connection with what the endpoint needs of it. The only file that relies on its inside.
+"""asyncssh's server connection with what the endpoint needs of it. Only this and ``bulk`` rely on its inside.
 
 asyncssh has no public way to see a client's certificate as a whole, to learn that the socket takes no more, or to leave
-out the empty MSG_IGNORE before each packet. Here its connection class is made directly, as ``asyncssh.run_server`` does,
-and four of its methods are overridden. ``tests/unit/endpoint/ssh/test_connection.py`` checks that they are there.
+out the empty MSG_IGNORE before each packet. Here its connection class is made directly, as ``asyncssh.run_server``
+does, and some of its methods are overridden. ``tests/unit/endpoint/ssh/test_connection.py`` checks that they are there.
 
 Authentication: our own verification comes first and on the certificate's bytes (``Gate``). What passes goes on to
 asyncssh, which checks authority, principal and validity again, in its own way, and the client's signature.
@@ -15,14 +15,39 @@ from typing import Any, Final, Protocol
 import asyncssh
 from asyncssh.constants import DISC_NO_MORE_AUTH_METHODS_AVAILABLE, MSG_IGNORE
 
-from latchstring.endpoint.ssh.bulk import BulkConnection
-from latchstring.endpoint.ssh.options import MAX_FAILED_AUTHENTICATIONS
-
-WRITE_BUFFER_BYTES: Final = 512 * 1024
-"""What a turn of the event loop may gather. uvloop sends it with one system call; its own limit is 64 KiB."""
+from latchstring.endpoint.sandbox.environment import MAX_REQUESTED
+from latchstring.endpoint.ssh.bulk import BulkChannel, BulkConnection
+from latchstring.endpoint.ssh.options import (
+    MAX_FAILED_AUTHENTICATIONS,
+    MAX_PACKET_BYTES,
+    MIN_PACKET_BYTES,
+    WINDOW_BYTES,
+)
 
 _RECEIVE_BYTES: Final = 64 * 1024
 """asyncssh copies all that is left of its input once for each packet in it, so that large pieces cost the square."""
+
+
+class _Channel(BulkChannel):
+    def process_open(self, send_chan: int, send_window: int, send_pktsize: int, session: Any) -> None:
+        """Refuse a client that wants its data in crumbs: each costs the agent as much as a whole packet.
+
+        Raises:
+            asyncssh.ProtocolError: it does.
+        """
+        if send_pktsize < MIN_PACKET_BYTES:
+            raise asyncssh.ProtocolError("the packet size is too small")
+        super().process_open(send_chan, send_window, send_pktsize, session)
+
+
+class _ServerChannel(_Channel, asyncssh.SSHServerChannel[Any]):
+    def _process_env_request(self, packet: Any) -> bool:
+        """Refuse variables beyond a limit; asyncssh would keep as many as a client sends."""
+        return len(self._env) < MAX_REQUESTED and super()._process_env_request(packet)
+
+
+class _TcpChannel(_Channel, asyncssh.SSHTCPChannel[Any]):
+    pass
 
 
 class Gate(Protocol):
@@ -52,18 +77,36 @@ class SessionConnection(BulkConnection):
         self._gate = gate
         self._failures = 0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, once the socket is the event loop's."""
-        if isinstance(transport, asyncio.WriteTransport):
-            transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
-        super().connection_made(transport)
+    def create_server_channel(
+        self, encoding: str | None = "", errors: str = "", window: int = 0, max_pktsize: int = 0
+    ) -> asyncssh.SSHServerChannel[Any]:
+        """Make a session channel of our class."""
+        channel = super().create_server_channel(encoding, errors, window, max_pktsize)
+        channel.__class__ = _ServerChannel
+        return channel
+
+    def create_tcp_channel(
+        self,
+        encoding: str | None = None,
+        errors: str = "strict",
+        window: int = WINDOW_BYTES,
+        max_pktsize: int = MAX_PACKET_BYTES,
+    ) -> asyncssh.SSHTCPChannel[Any]:
+        """Make a forward's channel of our class."""
+        channel = super().create_tcp_channel(encoding, errors, window, max_pktsize)
+        channel.__class__ = _TcpChannel
+        return channel
 
     def pause_writing(self) -> None:
-        """Take note that the socket takes no more."""
+        """Take note that the socket takes no more, and read no more: or answers could pile up without a limit."""
+        if not self._socket_transport.is_closing():
+            self._socket_transport.pause_reading()
         self._set_writable(now=False)
 
     def resume_writing(self) -> None:
         """Take note that the socket takes more again."""
+        if not self._socket_transport.is_closing():
+            self._socket_transport.resume_reading()
         self._set_writable(now=True)
 
     def data_received(self, data: bytes, datatype: int | None = None) -> None:

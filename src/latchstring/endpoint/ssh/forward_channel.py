@@ -46,9 +46,7 @@ class ForwardChannel(asyncssh.SSHTCPSession[bytes]):
         self._started = asyncio.Event()
         self._gone = asyncio.Event()
         self._output: OutputPump | None = None
-        self._input = InputPump(
-            on_full=lambda: self._channel.pause_reading(), on_drained=lambda: self._channel.resume_reading()
-        )
+        self._input = InputPump(on_full=self._pause_input, on_drained=self._resume_input)
 
     @classmethod
     async def open(cls, channels: Channels, host: str, port: int) -> "ForwardChannel":
@@ -128,13 +126,13 @@ class ForwardChannel(asyncssh.SSHTCPSession[bytes]):
             return ChannelEnd(ChannelOutcome.CLOSED, bytes_in=0, bytes_out=0)
         self._input.open(os.dup(descriptor), finish=_half_close)
         self._output = output = OutputPump(descriptor, self._write)
-        self._channels.attach(output)
+        self._channels.attach(self._input, [output])
         try:
             await first_of(self._finished(output), self._gone.wait())
         finally:
             self._input.stop()
             output.stop()
-            self._channels.detach(output)
+            self._channels.detach(self._input, [output])
         if not self._gone.is_set():
             self._channel.close()
         outcome = ChannelOutcome.CUT if self._channels.was_cut else ChannelOutcome.CLOSED
@@ -149,6 +147,12 @@ class ForwardChannel(asyncssh.SSHTCPSession[bytes]):
     def _fail(self, code: int, text: str) -> None:
         if not self._connected.done():
             self._connected.set_exception(asyncssh.ChannelOpenError(code, text))
+
+    def _pause_input(self) -> None:
+        self._channel.pause_reading()
+
+    def _resume_input(self) -> None:
+        self._channel.resume_reading()
 
     def _write(self, data: bytes) -> None:
         if not self._channel.is_closing():

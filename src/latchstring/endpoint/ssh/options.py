@@ -25,6 +25,8 @@ REKEY_BYTES: Final = 16 * 1024**3
 REKEY_SECONDS: Final = 3600
 WINDOW_BYTES: Final = 2 * 1024 * 1024
 MAX_PACKET_BYTES: Final = 32 * 1024
+MIN_PACKET_BYTES: Final = 1024
+"""Clients ask for 16 to 64 KiB."""
 
 
 def server_options(

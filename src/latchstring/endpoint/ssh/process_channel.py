@@ -47,9 +47,7 @@ class ProcessChannel(asyncssh.SSHServerSession[bytes]):
         self._child: Child | None = None
         self._gone = asyncio.Event()
         self._streams = Streams(
-            channel_input=InputPump(
-                on_full=lambda: self._channel.pause_reading(), on_drained=lambda: self._channel.resume_reading()
-            ),
+            channel_input=InputPump(on_full=self._pause_input, on_drained=self._resume_input),
             write=self._write,
             write_error=self._write_error,
         )
@@ -194,8 +192,7 @@ class ProcessChannel(asyncssh.SSHServerSession[bytes]):
             outcome, status = self._tell(await self._attend(self._child))
         finally:
             self._streams.stop()
-            for pump in self._streams.outputs:
-                self._channels.detach(pump)
+            self._channels.detach(self._streams.input, self._streams.outputs)
         return ChannelEnd(
             outcome, bytes_in=self._streams.input.count, bytes_out=self._streams.bytes_out, exit_status=status
         )
@@ -208,8 +205,7 @@ class ProcessChannel(asyncssh.SSHServerSession[bytes]):
             child = await self._streams.start_on_pipes(sandbox, program, requested)
         else:
             child = await self._streams.start_on_terminal(sandbox, program, requested, self._terminal_request)
-        for pump in self._streams.outputs:
-            self._channels.attach(pump)
+        self._channels.attach(self._streams.input, self._streams.outputs)
         return child
 
     async def _attend(self, child: Child) -> ChildExit | None:
@@ -242,6 +238,12 @@ class ProcessChannel(asyncssh.SSHServerSession[bytes]):
         if not self._channel.is_closing():
             self._channel.write_stderr(f"latchstring: {text}\r\n".encode())
             self._channel.exit(EXIT_REFUSED)
+
+    def _pause_input(self) -> None:
+        self._channel.pause_reading()
+
+    def _resume_input(self) -> None:
+        self._channel.resume_reading()
 
     def _write(self, data: bytes) -> None:
         if not self._channel.is_closing():

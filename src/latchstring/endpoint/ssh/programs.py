@@ -7,8 +7,6 @@ from typing import Final
 
 from latchstring.endpoint.sandbox.account import Account
 from latchstring.endpoint.ssh.ports import ChannelRefusal, RefusedError
-from latchstring.protocol import capabilities
-from latchstring.protocol.event_fields import ChannelKind
 
 SFTP_SERVERS: Final = (
     Path("/usr/lib/openssh/sftp-server"),
@@ -36,12 +34,12 @@ class Program:
 
 def login_shell(account: Account) -> Program:
     """Return the account's shell as a login shell, which a leading hyphen says (login(1))."""
-    return Program(account.shell, (f"-{os.path.basename(account.shell)}",))
+    return Program(account.shell, (f"-{Path(account.shell).name}",))
 
 
 def shell_command(account: Account, command: str) -> Program:
     """Return the account's shell with one command line, as sshd does."""
-    return Program(account.shell, (os.path.basename(account.shell), "-c", command))
+    return Program(account.shell, (Path(account.shell).name, "-c", command))
 
 
 def sftp_server(*, may_read: bool, may_write: bool, candidates: tuple[Path, ...] = SFTP_SERVERS) -> Program:
@@ -62,10 +60,3 @@ def sftp_server(*, may_read: bool, may_write: bool, candidates: tuple[Path, ...]
     elif not may_read:
         limits = ("-P", _DENIED_WITHOUT_READ)
     return Program(str(path), (path.name, *limits))
-
-
-CAPABILITIES: Final = {
-    ChannelKind.SHELL: capabilities.SHELL,
-    ChannelKind.EXEC: capabilities.EXEC,
-}
-"""What a request of each kind must be granted. SFTP has two, forwards have one each."""

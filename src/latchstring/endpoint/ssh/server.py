@@ -2,8 +2,8 @@
 
     await serve_session_socket(sock, identity=…, user_ca=…, sessions=…)
 
-There is no listening socket. What the server refuses by itself: anything but a session certificate of ours, agent and X11
-forwarding, remote forwards, tunnels, Unix sockets. What the customer's policy decides is asked through ``ports``.
+There is no listening socket. What the server refuses by itself: anything but a session certificate of ours, agent and
+X11 forwarding, remote forwards, tunnels, Unix sockets. What the customer's policy decides is asked through ``ports``.
 """
 
 import asyncio
@@ -93,7 +93,7 @@ class _Guest(asyncssh.SSHServer):
 
     @property
     def bytes_moved(self) -> int:
-        """Bytes that programs and services have sent over this connection so far."""
+        """Bytes that programs and services have sent and taken over this connection so far."""
         return 0 if self._channels is None else self._channels.bytes_moved
 
     def cut(self) -> None:
@@ -123,7 +123,7 @@ class _Guest(asyncssh.SSHServer):
     # Gate
 
     def verify(self, blob: bytes) -> bool:
-        """Whether this certificate is for a live session. The reason why not is kept, and told where it is no secret."""
+        """Whether this certificate is for a live session. If not, the reason is kept, and told if it is no secret."""
         try:
             self._verify(blob)
         except GrantNotAcceptedError as failure:

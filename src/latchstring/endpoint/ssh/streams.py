@@ -22,7 +22,7 @@ class Streams:
 
     def __init__(
         self, *, channel_input: InputPump, write: Callable[[bytes], None], write_error: Callable[[bytes], None]
-    ):
+    ) -> None:
         self.input = channel_input
         self.outputs: list[OutputPump] = []
         self._write = write

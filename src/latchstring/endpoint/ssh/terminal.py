@@ -1,6 +1,6 @@
 """A pseudo-terminal for a channel, set up as the engineer's own terminal is.
 
-Modes: RFC 4254, section 8. What a mode is not known for is left as the kernel has it.
+Modes: RFC 4254, section 8. What a pseudo-terminal does not have (speed, parity) is left out.
 """
 
 import contextlib
@@ -37,7 +37,6 @@ _CONTROL_CHARACTERS: Final = MappingProxyType(
 )
 _INPUT: Final = 0
 _OUTPUT: Final = 1
-_CONTROL: Final = 2
 _LOCAL: Final = 3
 _CHARACTERS: Final = 6
 _NO_CHARACTER: Final = 255
@@ -73,8 +72,6 @@ _FLAGS: Final = MappingProxyType(
         73: (_OUTPUT, termios.OCRNL),
         74: (_OUTPUT, termios.ONOCR),
         75: (_OUTPUT, termios.ONLRET),
-        92: (_CONTROL, termios.PARENB),
-        93: (_CONTROL, termios.PARODD),
     }
 )
 
@@ -140,7 +137,8 @@ def _apply(slave: int, modes: Mapping[int, int]) -> None:
         elif mode in _FLAGS:
             word, flag = _FLAGS[mode]
             attributes[word] = attributes[word] | flag if value else attributes[word] & ~flag
-    termios.tcsetattr(slave, termios.TCSANOW, attributes)
+    with contextlib.suppress(termios.error):  # a combination that the kernel does not have leaves its own
+        termios.tcsetattr(slave, termios.TCSANOW, attributes)
 
 
 def _terminal_group(otherwise: int) -> int:

@@ -1,0 +1,286 @@
+"""The sandbox with the real ``bwrap``: what a session's processes are, see, and cannot do."""
+
+import asyncio
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import latchstring
+from latchstring.endpoint.sandbox import bubblewrap, sandbox
+from latchstring.endpoint.sandbox.child import ChildExit
+from latchstring.endpoint.sandbox.environment import session_environment
+from latchstring.endpoint.sandbox.errors import SandboxDeadError, SandboxUnavailableError, SpawnError
+from latchstring.endpoint.sandbox.sandbox import Sandbox, SandboxSpec
+from latchstring.endpoint.sandbox.self_test import self_test
+from relay_parties import on_both_loops
+
+SECONDS = 20
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+@contextlib.asynccontextmanager
+async def started(spec: SandboxSpec | None = None) -> AsyncIterator[Sandbox]:
+    """Start a sandbox, and kill it afterwards."""
+    made = await Sandbox.start(spec or SandboxSpec())
+    try:
+        yield made
+    finally:
+        assert (await made.kill()).processes_left == 0
+
+
+async def run(inside: Sandbox, script: str) -> tuple[ChildExit, str]:
+    """Run a shell script inside, and return how it ended and what it printed on both outputs."""
+    reading, writing = os.pipe()
+    with open(os.devnull, "rb") as nothing:  # noqa: ASYNC230, PTH123 - a device
+        child = await inside.spawn(
+            ["sh", "-c", script],
+            program="/bin/sh",
+            environment=session_environment(inside.account, {}),
+            descriptors=(nothing.fileno(), writing, writing),
+        )
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        printed = await asyncio.to_thread(pipe.read)
+    return await asyncio.wait_for(child.wait(), SECONDS), printed.decode()
+
+
+@on_both_loops
+async def test_children_end_as_they_end() -> None:
+    """Exit statuses and signals are told apart."""
+    async with started() as inside:
+        assert (await run(inside, "exit 0"))[0] == ChildExit(status=0)
+        assert (await run(inside, "exit 255"))[0] == ChildExit(status=255)
+        assert (await run(inside, "kill -KILL $$"))[0] == ChildExit(signal=signal.SIGKILL)
+
+
+@on_both_loops
+async def test_what_cannot_be_executed_says_so() -> None:
+    """A program that is missing or not executable ends like a shell's would, with a line on standard error."""
+    async with started() as inside:
+        reading, writing = os.pipe()
+        for program, status in (("/no/such/program", 127), ("/etc/passwd", 126)):
+            child = await inside.spawn([program], environment={}, descriptors=(reading, writing, writing))
+            assert await child.wait() == ChildExit(status=status)
+            assert os.read(reading, 4096).startswith(b"latchstring: cannot start the program: ")
+        os.close(reading)
+        os.close(writing)
+
+
+@on_both_loops
+async def test_signals_reach_the_whole_group_and_no_other() -> None:
+    """A signal to a child goes to its process group; another child does not notice; an ended one takes none."""
+    async with started() as inside:
+        reading, writing = os.pipe()
+        argv = ["sh", "-c", "sleep 1000 & echo up; wait"]
+        children = [
+            await inside.spawn(
+                argv, program="/bin/sh", environment={"PATH": os.defpath}, descriptors=(reading, writing, writing)
+            )
+            for _ in range(2)
+        ]
+        os.close(writing)
+        os.close(reading)
+        children[0].signal(signal.SIGTERM)
+        assert await asyncio.wait_for(children[0].wait(), SECONDS) == ChildExit(signal=signal.SIGTERM)
+        children[0].signal(signal.SIGTERM)
+        _, printed = await run(inside, "ps ax -o args= | grep -c '^sleep 1000$'")
+        assert printed == "1\n"
+
+
+@on_both_loops
+async def test_only_the_sessions_processes_are_there() -> None:
+    """Inside, ``/proc`` holds init as number 1 and the session's own, and init is out of their reach."""
+    async with started() as inside:
+        _, printed = await run(
+            inside, "ps ax -o pid=,args= | grep -v ps; kill -9 1; ls /proc/1/fd/ -l; cat /proc/1/mem"
+        )
+        lines = printed.splitlines()
+        assert "init.py" in lines[0]
+        assert lines[0].split()[0] == "1"
+        assert not [line for line in lines if "pytest" in line]
+        assert "->" not in printed
+        assert (await run(inside, "true"))[0] == ChildExit(status=0)
+
+
+@on_both_loops
+async def test_no_descriptor_of_the_agent_is_there() -> None:
+    """A child has its three streams, and nothing else is open."""
+    async with started() as inside:
+        with open(os.devnull, "rb") as inheritable:  # noqa: ASYNC230, PTH123 - a device
+            os.set_inheritable(inheritable.fileno(), True)
+            _, printed = await run(inside, "ls /proc/self/fd")
+        assert printed.split() == ["0", "1", "2", "3"]  # 3 is the directory that ls reads
+
+
+@on_both_loops
+async def test_privileges_are_gone_for_good() -> None:
+    """No capability is left, none can be gained, and nothing can be mounted or unmounted."""
+    async with started() as inside:
+        _, printed = await run(inside, "grep -E '^(CapPrm|CapEff|CapAmb|NoNewPrivs)' /proc/self/status")
+        values = [line.split()[1] for line in printed.splitlines()]
+        assert values == ["0" * 16, "0" * 16, "0" * 16, "1"]
+        ended, _ = await run(inside, "mount -t tmpfs none /mnt")
+        assert ended != ChildExit(status=0)
+
+
+@on_both_loops
+async def test_a_masked_directory_is_empty_and_stays_so(tmp_path: Path) -> None:
+    """Neither reading, writing, unmounting, nor a way around through ``/proc`` reaches a masked directory."""
+    secret = tmp_path / "data"
+    secret.mkdir()
+    (secret / "key").write_text("secret")
+    async with started(SandboxSpec(masked=(secret,))) as inside:
+        for script in (
+            f"cat {secret}/key",
+            f"umount {secret}; cat {secret}/key",
+            f"umount -l {secret}; cat {secret}/key",
+            f"cat /proc/1/root{secret}/key",
+            f"cat /proc/self/root{secret}/key",
+            f"unshare -Urm sh -c 'umount {secret}; cat {secret}/key'",
+            f"unshare -Urm sh -c 'mount --bind / /mnt; cat /mnt{secret}/key'",
+            f"nsenter -t 1 -m cat {secret}/key",
+            f"ln {secret}/key {tmp_path}/link; cat {tmp_path}/link",
+            f"ls -A {secret}",
+        ):
+            _, printed = await run(inside, f"({script}) 2>/dev/null")
+            assert printed == "", script
+        ended, _ = await run(inside, f"echo x > {secret}/new")
+        assert ended != ChildExit(status=0)
+    assert [path.name for path in secret.iterdir()] == ["key"]
+
+
+@as_root
+@on_both_loops
+async def test_an_account_is_become_completely() -> None:
+    """With ``run_as`` uid, gid and groups are the account's, and root cannot be had back."""
+    nobody = pwd.getpwnam("nobody")
+    async with started(SandboxSpec(run_as="nobody")) as inside:
+        _, printed = await run(inside, "grep -E '^(Uid|Gid|Groups)' /proc/self/status; cat /etc/shadow; kill -9 1")
+        lines = [line.split() for line in printed.splitlines()]
+        assert lines[0][1:] == [str(nobody.pw_uid)] * 4
+        assert lines[1][1:] == [str(nobody.pw_gid)] * 4
+        assert set(lines[2][1:]) == {str(group) for group in inside.account.groups}
+        assert "root:" not in printed
+
+
+UNPRIVILEGED = """
+import asyncio, sys
+from pathlib import Path
+from latchstring.endpoint.sandbox.sandbox import SandboxSpec
+from latchstring.endpoint.sandbox.self_test import self_test
+asyncio.run(self_test(SandboxSpec(masked=(Path(sys.argv[1]),))))
+print("confined")
+"""
+
+
+@as_root
+def test_an_ordinary_user_confines_as_well() -> None:
+    """The self-test passes without root, by a user namespace, on the system's own Python."""
+    python = shutil.which("python3", path="/usr/bin")
+    if python is None:
+        pytest.skip("there is no Python that an ordinary user can run")
+    source = Path(latchstring.__file__).parent.parent
+    answer = subprocess.run(
+        [python, "-c", UNPRIVILEGED, "/var/tmp"],
+        env={"PYTHONPATH": str(source), "PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1"},
+        user="nobody",
+        group="nogroup",
+        extra_groups=[],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if "Permission denied" in answer.stderr and "latchstring" not in answer.stderr:
+        pytest.skip("an ordinary user cannot read this source tree")
+    assert answer.stdout == "confined\n", answer.stderr
+
+
+@on_both_loops
+async def test_the_self_test_passes_here(tmp_path: Path) -> None:
+    """This machine can confine, and the self-test says so."""
+    (tmp_path / "file").touch()
+    await self_test(SandboxSpec(masked=(tmp_path,)))
+
+
+FAKES = {
+    "no namespaces": ("echo 'bwrap: No permissions to create new namespace' >&2; exit 1", "No permissions to create"),
+    "dies silently": ("exit 1", "gave no reason"),
+}
+
+
+@pytest.mark.parametrize("case", FAKES)
+def test_the_self_test_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    """A machine that cannot confine is found out, with the reason that ``bwrap`` gave."""
+    script, reason = FAKES[case]
+    fake = tmp_path / "bwrap"
+    fake.write_text(f"#!/bin/sh\n{script}\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(bubblewrap, "program", lambda: str(fake))
+    bubblewrap._disable_nested_user_namespaces.cache_clear()
+    with pytest.raises(SandboxUnavailableError, match=reason):
+        asyncio.run(self_test(SandboxSpec()))
+    bubblewrap._disable_nested_user_namespaces.cache_clear()
+
+
+def test_the_self_test_finds_what_is_not_confined(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A ``bwrap`` that leaves out a protection does not pass."""
+    (tmp_path / "file").touch()
+    real = bubblewrap.arguments
+
+    def without(*words: str) -> Callable[..., list[str]]:
+        def arguments(*given: Any) -> list[str]:
+            return [word for word in real(*given) if word not in words]
+
+        return arguments
+
+    monkeypatch.setattr(bubblewrap, "arguments", without("--tmpfs", "--remount-ro", "--perms", "0555", str(tmp_path)))
+    with pytest.raises(SandboxUnavailableError, match="not hidden"):
+        asyncio.run(self_test(SandboxSpec(masked=(tmp_path,))))
+    monkeypatch.setattr(bubblewrap, "arguments", without("--unshare-pid", "--as-pid-1"))
+    with pytest.raises(SandboxUnavailableError):
+        asyncio.run(self_test(SandboxSpec()))
+
+
+@on_both_loops
+async def test_a_dead_sandbox_starts_nothing() -> None:
+    """After the end children cannot be started, the running ones have ended without a status, and killing is done."""
+    async with started() as inside:
+        with open(os.devnull, "rb") as nothing:  # noqa: ASYNC230, PTH123 - a device
+            null = nothing.fileno()
+            child = await inside.spawn(["/bin/sleep", "1000"], environment={}, descriptors=(null, null, null))
+            report = await inside.kill()
+            assert (report.processes_left, inside.is_alive) == (0, False)
+            assert await child.wait() == ChildExit()
+            child.signal(signal.SIGTERM)
+            with pytest.raises(SandboxDeadError):
+                await inside.spawn(["/bin/true"], environment={}, descriptors=(null, null, null))
+        assert await inside.kill() == report
+        await inside.wait_ended()
+
+
+@on_both_loops
+async def test_a_request_that_is_too_long_is_refused_alone() -> None:
+    """A command line beyond the limit, or with a NUL, fails by itself; the sandbox lives on."""
+    async with started() as inside:
+        for command in ("x" * 300_000, "a\0b"):
+            with pytest.raises(SpawnError):
+                await inside.spawn(["sh", "-c", command], program="/bin/sh", environment={}, descriptors=(0, 1, 2))
+        assert (await run(inside, "true"))[0] == ChildExit(status=0)
+
+
+@on_both_loops
+async def test_a_sandbox_that_does_not_start_in_time_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start that takes too long is given up, and what it began is gone."""
+    monkeypatch.setattr(sandbox, "START_SECONDS", 0.0)
+    with pytest.raises(SandboxUnavailableError, match="in time"):
+        await Sandbox.start(SandboxSpec())

@@ -1,0 +1,33 @@
+"""Which service a forward means."""
+
+import pytest
+
+from latchstring.endpoint.ssh.forward_channel import find_service
+from latchstring.endpoint.ssh.ports import ChannelRefusal, RefusedError, Service
+
+SERVICES = {"webadmin": Service("127.0.0.1", 8088), "db": Service("localhost", 5432)}
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "name"),
+    [
+        ("webadmin", 0, "webadmin"),
+        ("webadmin", 99, "webadmin"),
+        ("127.0.0.1", 8088, "webadmin"),
+        ("localhost", 5432, "db"),
+    ],
+)
+def test_a_service_is_found(host: str, port: int, name: str) -> None:
+    """By its name with any port, or by exactly its address."""
+    assert find_service(SERVICES, host, port) == (name, SERVICES[name])
+
+
+@pytest.mark.parametrize(
+    ("host", "port"), [("127.0.0.1", 8089), ("127.0.0.1", 0), ("localhost", 8088), ("", 8088), ("WEBADMIN", 8088)]
+)
+def test_anything_else_is_refused(host: str, port: int) -> None:
+    """Another port, another spelling or another host is no service, and the answer lists none."""
+    with pytest.raises(RefusedError) as raised:
+        find_service(SERVICES, host, port)
+    assert raised.value.reason is ChannelRefusal.UNKNOWN_SERVICE
+    assert "webadmin" not in raised.value.text
