@@ -189,7 +189,7 @@ class _Listener:
 def _listening(site: Site, command: str) -> Iterator[_Listener]:
     """Open a session, and run the command in it: ssh takes the newest, so each command has one of its own."""
     site.open("--for", "1h")
-    arguments = ["ssh", "-o", "LogLevel=QUIET", "-F", str(site.ssh_config), f"{ENDPOINT_NAME}.latch", command]
+    arguments = ["ssh", "-F", str(site.ssh_config), "-q", f"{ENDPOINT_NAME}.latch", command]
     with subprocess.Popen(
         arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=site.environment()
     ) as process:
