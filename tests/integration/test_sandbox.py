@@ -7,6 +7,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,84 @@ async def test_a_masked_directory_is_empty_and_stays_so(tmp_path: Path) -> None:
     assert [path.name for path in secret.iterdir()] == ["key"]
 
 
+# Tells which of the files that are its arguments can be opened for writing, and writes nothing.
+OPENS_FOR_WRITING = 'for file; do (: >> "$file") 2>/dev/null && echo "$file"; done; echo complete'
+KERNEL_FILES = (
+    "/proc/sys/kernel/core_pattern",
+    "/proc/sys/kernel/modprobe",
+    "/proc/sysrq-trigger",
+    "/proc/mtrr",
+    "/proc/pressure/cpu",
+    "/proc/irq/default_smp_affinity",
+    "/sys/power/state",
+    "/sys/kernel/uevent_helper",
+    "/sys/kernel/mm/transparent_hugepage/enabled",
+    "/sys/fs/cgroup/cgroup.procs",
+)
+
+
+def kernel_files() -> list[str]:
+    """Return those of the files that are here, with the control files of every cgroup hierarchy."""
+    cgroups = Path("/sys/fs/cgroup")
+    controls = [path for name in ("release_agent", "cgroup.procs") for path in cgroups.glob(f"*/{name}")]
+    return [str(path) for path in (*map(Path, KERNEL_FILES), *controls) if path.exists()]
+
+
+@on_both_loops
+async def test_what_the_kernel_does_for_all_cannot_be_changed() -> None:
+    """No file of ``/proc`` and ``/sys`` that sets something for the whole machine opens for writing, nor do cgroups."""
+    files = kernel_files()
+    async with started() as inside:
+        _, printed = await run(inside, f"set -- {' '.join(files)}; {OPENS_FOR_WRITING}")
+    assert printed == "complete\n"
+
+
+@on_both_loops
+async def test_nothing_above_a_masked_directory_can_be_moved(tmp_path: Path) -> None:
+    """No ancestor of a mask can be renamed, swapped or removed, and what is beside it can be used as before."""
+    secret = tmp_path / "one" / "two" / "data"
+    secret.mkdir(parents=True)
+    (tmp_path / "one" / "beside").mkdir()
+    async with started(SandboxSpec(masked=(secret,))) as inside:
+        for ancestor in (tmp_path / "one", tmp_path / "one" / "two", secret):
+            ended, printed = await run(inside, f"LC_ALL=C mv {ancestor} {ancestor}.moved")
+            assert ended != ChildExit(status=0), ancestor
+            assert "busy" in printed
+            ended, _ = await run(inside, f"unshare -Urm mv {ancestor} {ancestor}.moved")
+            assert ended != ChildExit(status=0), ancestor
+        ended, printed = await run(
+            inside,
+            f"cd {tmp_path}/one && echo x > beside/file && mv beside/file beside/same"
+            " && mv beside other && cat other/same",
+        )
+        assert (ended, printed) == (ChildExit(status=0), "x\n")
+    assert secret.is_dir()
+    assert (tmp_path / "one" / "other" / "same").is_file()
+
+
+def test_a_mount_below_an_ancestor_is_still_there() -> None:
+    """Pinning binds with everything below: a file system that is mounted beside the mask shows as outside."""
+
+    async def look(data: Path) -> str:
+        async with started(SandboxSpec(masked=(data,))) as inside:
+            return (await run(inside, "stat -c %d /dev/shm /dev/pts; : > /dev/null && echo usable"))[1]
+
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as data:  # /dev has other file systems mounted on it
+        printed = asyncio.run(look(Path(data)))
+    expected = [str(Path(path).stat().st_dev) for path in ("/dev/shm", "/dev/pts")]
+    assert printed.split() == [*expected, "usable"]
+
+
+@on_both_loops
+async def test_no_signal_from_inside_ends_the_sandbox() -> None:
+    """Init outlives every signal that a session sends it, and children have the default handlers back."""
+    async with started() as inside:
+        await run(inside, 'for number in $(seq 1 64); do kill -"$number" 1; done 2>/dev/null')
+        assert (await run(inside, "kill -INT $$"))[0] == ChildExit(signal=signal.SIGINT)
+        assert (await run(inside, "grep -E '^SigIgn:[[:space:]]*0+$' /proc/self/status"))[0] == ChildExit(status=0)
+        assert inside.is_alive
+
+
 @as_root
 @on_both_loops
 async def test_an_account_is_become_completely() -> None:
@@ -172,37 +251,58 @@ async def test_an_account_is_become_completely() -> None:
 
 
 UNPRIVILEGED = """
-import asyncio, sys
+import asyncio, os, sys
 from pathlib import Path
-from latchstring.endpoint.sandbox.sandbox import SandboxSpec
+from latchstring.endpoint.sandbox.sandbox import Sandbox, SandboxSpec
 from latchstring.endpoint.sandbox.self_test import self_test
-asyncio.run(self_test(SandboxSpec(masked=(Path(sys.argv[1]),))))
-print("confined")
+
+async def main():
+    parent = Path(sys.argv[1])
+    spec = SandboxSpec(masked=(parent / "data",))
+    await self_test(spec)
+    inside = await Sandbox.start(spec)
+    script = '(mv "$1" "$1.moved" || echo pinned; mv "$1/beside" "$1/file" && echo usable) 2>/dev/null'
+    child = await inside.spawn(
+        ["sh", "-c", script, "sh", str(parent)],
+        program="/bin/sh", environment={"PATH": os.defpath}, descriptors=(0, 1, 2),
+    )
+    await child.wait()
+    await inside.kill()
+    print("confined")
+
+asyncio.run(main())
 """
 
 
 @as_root
 def test_an_ordinary_user_confines_as_well() -> None:
-    """The self-test passes without root, by a user namespace, on the system's own Python."""
+    """Without root, by a user namespace, on the system's own Python: the self-test passes, and ancestors are pinned."""
     python = shutil.which("python3", path="/usr/bin")
     if python is None:
         pytest.skip("there is no Python that an ordinary user can run")
     source = Path(latchstring.__file__).parent.parent
-    answer = subprocess.run(
-        [python, "-c", UNPRIVILEGED, "/var/tmp"],
-        env={"PYTHONPATH": str(source), "PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1"},
-        user="nobody",
-        group="nogroup",
-        extra_groups=[],
-        cwd="/",
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    nobody = pwd.getpwnam("nobody")
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as base:
+        parent = Path(base) / "parent"
+        (parent / "data").mkdir(parents=True)
+        (parent / "beside").touch()
+        for path in (Path(base), parent, parent / "data", parent / "beside"):
+            os.chown(path, nobody.pw_uid, nobody.pw_gid)
+        answer = subprocess.run(
+            [python, "-c", UNPRIVILEGED, str(parent)],
+            env={"PYTHONPATH": str(source), "PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1"},
+            user="nobody",
+            group="nogroup",
+            extra_groups=[],
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     if "Permission denied" in answer.stderr and "latchstring" not in answer.stderr:
         pytest.skip("an ordinary user cannot read this source tree")
-    assert answer.stdout == "confined\n", answer.stderr
+    assert answer.stdout == "pinned\nusable\nconfined\n", answer.stderr
 
 
 @on_both_loops
@@ -246,6 +346,13 @@ def test_the_self_test_finds_what_is_not_confined(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(bubblewrap, "arguments", without("--tmpfs", "--remount-ro", "--perms", "0555", str(tmp_path)))
     with pytest.raises(SandboxUnavailableError, match="not hidden"):
         asyncio.run(self_test(SandboxSpec(masked=(tmp_path,))))
+    (tmp_path / "file").unlink()
+    with pytest.raises(SandboxUnavailableError, match="not hidden"):
+        asyncio.run(self_test(SandboxSpec(masked=(tmp_path,))))
+    if os.geteuid() == 0:
+        monkeypatch.setattr(bubblewrap, "arguments", without("--ro-bind", "/proc/sys"))
+        with pytest.raises(SandboxUnavailableError, match="not read-only"):
+            asyncio.run(self_test(SandboxSpec()))
     monkeypatch.setattr(bubblewrap, "arguments", without("--unshare-pid", "--as-pid-1"))
     with pytest.raises(SandboxUnavailableError):
         asyncio.run(self_test(SandboxSpec()))

@@ -4,6 +4,12 @@ Namespaces: PID (nothing outside is visible, and the kernel kills what is inside
 ``/proc``, masks), and user where the agent is not root. ``bwrap`` sets no_new_privs; all capabilities are dropped, for
 root too: otherwise a session could simply unmount its masks. There is no ``--new-session``: it would break job control,
 and every child gets a session and a terminal of its own anyway.
+
+The files of the host are the session's to use, with two exceptions. What the kernel lets root change for the whole
+machine, through ``/proc`` and ``/sys``, is read-only: root needs no capability for much of it, and a pattern for core
+dumps is a program that the kernel runs outside. And every directory above a mask is a mount point, which the kernel
+neither renames nor removes (rename(2), EBUSY): otherwise a session could move the masked directory away with its
+parent and leave a decoy for the agent's next start.
 """
 
 import functools
@@ -12,6 +18,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,6 +28,23 @@ from latchstring.endpoint.sandbox.account import Account
 from latchstring.endpoint.sandbox.errors import SandboxUnavailableError
 
 PROBE_SECONDS: Final = 10
+
+# Has to be there; the others are there on some kernels only. They keep host-wide files that root may write.
+_PROC_READ_ONLY: Final = "/proc/sys"
+_READ_ONLY_IF_THERE: Final = (
+    "/proc/sysrq-trigger",
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/bus",
+    "/proc/driver",
+    "/proc/dynamic_debug",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/mtrr",
+    "/proc/pressure",
+    "/proc/scsi",
+    "/sys",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +66,7 @@ def launch(account: Account, masked: tuple[Path, ...], control: socket.socket) -
     To be called in the event loop's own thread: the kernel ties ``--die-with-parent`` to the thread that starts it.
 
     Raises:
-        SandboxUnavailableError: there is no ``bwrap``, or a masked directory does not exist.
+        SandboxUnavailableError: there is no ``bwrap``, or a masked directory does not exist or is a link.
         OSError: it could not be started.
     """
     status_read, status_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -69,16 +93,20 @@ def arguments(account: Account, masked: tuple[Path, ...], status: int) -> list[s
     """Return the command line up to the program that runs inside.
 
     Raises:
-        SandboxUnavailableError: there is no ``bwrap``, or a masked directory does not exist.
+        SandboxUnavailableError: there is no ``bwrap``, or a masked directory does not exist or is a link.
     """
+    hidden = [_masked_directory(directory) for directory in masked]
     command = [program(), "--unshare-pid", "--as-pid-1", "--unshare-ipc", "--die-with-parent", "--cap-drop", "ALL"]
     if os.geteuid() != 0:
         command += ["--unshare-user", *_disable_nested_user_namespaces()]
     elif account.uid != 0:
         command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]  # until init has become the account
-    command += ["--dev-bind", "/", "/", "--proc", "/proc"]
-    for directory in masked:
-        command += _mask(directory)
+    command += ["--dev-bind", "/", "/"]
+    for ancestor in pinned_ancestors(hidden):
+        command += ["--dev-bind", str(ancestor), str(ancestor)]
+    command += ["--proc", "/proc", *_read_only_kernel_files()]
+    for directory in hidden:
+        command += ["--perms", "0555", "--tmpfs", str(directory), "--remount-ro", str(directory)]
     return [*command, "--chdir", "/", "--json-status-fd", str(status), "--"]
 
 
@@ -94,12 +122,28 @@ def program() -> str:
     return found
 
 
-def _mask(directory: Path) -> list[str]:
+def pinned_ancestors(hidden: Iterable[Path]) -> list[Path]:
+    """Return every directory above the resolved paths ``hidden``, without ``/``, outermost first."""
+    above = {ancestor for directory in hidden for ancestor in directory.parents if ancestor != ancestor.parent}
+    return sorted(above, key=lambda ancestor: (len(ancestor.parts), ancestor))
+
+
+def _masked_directory(directory: Path) -> Path:
+    if directory.is_symlink():
+        # Whoever can replace the link decides what is hidden.
+        raise SandboxUnavailableError(f"the directory to hide from sessions is a symbolic link: {directory}")
     real = directory.resolve()
     if not real.is_dir():
         # bwrap would create it, on the host.
         raise SandboxUnavailableError(f"the directory to hide from sessions does not exist: {directory}")
-    return ["--perms", "0555", "--tmpfs", str(real), "--remount-ro", str(real)]
+    return real
+
+
+def _read_only_kernel_files() -> list[str]:
+    command = ["--ro-bind", _PROC_READ_ONLY, _PROC_READ_ONLY]
+    for path in _READ_ONLY_IF_THERE:
+        command += ["--ro-bind-try", path, path]
+    return command
 
 
 @functools.cache

@@ -17,7 +17,8 @@ cannot occur in what ``execve(2)`` takes. Numbers are decimal.
 
 No process of the session can reach the socket: every descriptor is close-on-exec, and this process is not dumpable, so
 that nobody without CAP_SYS_PTRACE over it opens its ``/proc`` entries or traces it. From inside its own namespace it
-cannot be killed either (pid_namespaces(7)).
+cannot be killed either: the kernel delivers no signal to it that it does not handle (pid_namespaces(7)), and the one
+that Python handles by itself, SIGINT, it ignores.
 """
 
 import array
@@ -177,6 +178,7 @@ def confine(identity: list[str]) -> None:
 
 def main() -> None:
     """Confine this process, then serve the socket whose descriptor is the first argument."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     descriptor, *identity = sys.argv[1:]
     control = socket.socket(fileno=int(descriptor))
     control.set_inheritable(False)

@@ -35,7 +35,8 @@ class SandboxSpec:
 
     Attributes:
         run_as: the account of the session's processes, or ``None`` for the agent's own.
-        masked: directories that exist and must not be seen inside, above all the agent's data directory.
+        masked: directories that exist, are no symbolic links and must not be seen inside, above all the agent's data
+            directory. What is above them cannot be renamed from inside.
     """
 
     run_as: str | None = None

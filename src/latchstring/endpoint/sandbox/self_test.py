@@ -12,11 +12,14 @@ from latchstring.endpoint.sandbox.sandbox import Sandbox, SandboxSpec
 TEST_SECONDS: Final = 20.0
 _MAX_REPORT_BYTES: Final = 64 * 1024
 
-# Prints the capabilities of a session's process, that it can gain none, which processes it sees, and what a masked
-# directory shows.
+# Prints the capabilities of a session's process, that it can gain none, which processes it sees, whether it can change
+# what the kernel runs outside (the file is opened to append, and nothing is written), which directory is where a masked
+# one was, and whether there is something in it.
 _LOOK: Final = """
 sed -n 's/^CapPrm:[[:space:]]*/permitted /p; s/^NoNewPrivs:[[:space:]]*/no_new_privileges /p' /proc/self/status
 for entry in /proc/[0-9]*; do echo "process ${entry#/proc/}"; done
+(: >> /proc/sys/kernel/core_pattern) && echo "kernel writable"
+for directory; do stat -c 'directory %d:%i' "$directory"; done
 for directory; do for entry in "$directory"/* "$directory"/.[!.]*; do [ -e "$entry" ] && echo "unmasked"; done; done
 echo complete
 """
@@ -35,7 +38,9 @@ async def self_test(spec: SandboxSpec) -> None:
     sandbox = await Sandbox.start(spec)
     try:
         async with asyncio.timeout(TEST_SECONDS):
-            _judge(await _look(sandbox, spec))
+            report = await _look(sandbox, spec)
+        _judge(report)
+        _judge_masks(report, spec)
     except TimeoutError as error:
         raise SandboxUnavailableError("the sandbox does not answer") from error
     except SandboxUnavailableError:
@@ -43,8 +48,8 @@ async def self_test(spec: SandboxSpec) -> None:
     except SandboxError as error:
         raise SandboxUnavailableError(f"the sandbox does not work: {error}") from error
     finally:
-        report = await sandbox.kill()
-    if report.processes_left:
+        killed = await sandbox.kill()
+    if killed.processes_left:
         raise SandboxUnavailableError("the kernel did not kill all processes of the sandbox in time")
 
 
@@ -76,5 +81,13 @@ def _judge(report: list[str]) -> None:
         raise SandboxUnavailableError("bubblewrap does not drop privileges here; version 0.8 or later is needed")
     if sum(fact[0] == "process" for fact in facts) > _MOST_PROCESSES:
         raise SandboxUnavailableError("processes outside the sandbox are visible inside; is /proc mountable here?")
-    if "unmasked" in report:
+    if "kernel writable" in report:
+        raise SandboxUnavailableError("the kernel's settings are not read-only inside the sandbox")
+
+
+def _judge_masks(report: list[str], spec: SandboxSpec) -> None:
+    outside = [directory.stat() for directory in spec.masked]
+    real = {f"directory {status.st_dev}:{status.st_ino}" for status in outside}
+    inside = [line for line in report if line.startswith("directory ")]
+    if "unmasked" in report or len(inside) != len(outside) or not real.isdisjoint(inside):
         raise SandboxUnavailableError("the directories to hide are not hidden inside the sandbox")

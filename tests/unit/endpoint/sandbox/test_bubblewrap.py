@@ -30,12 +30,33 @@ def test_a_mask_that_does_not_exist_is_not_made(tmp_path: Path) -> None:
     assert not (tmp_path / "missing").exists()
 
 
-def test_a_mask_through_a_link_hides_what_it_points_to(tmp_path: Path) -> None:
-    """A symbolic link is followed, so that it is the directory itself that is hidden."""
+def test_a_mask_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    """Whoever can replace the link would decide what is hidden, so nothing starts."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    command = bubblewrap.arguments(OTHER, (tmp_path / "link",), 7)
-    assert command[command.index("--tmpfs") + 1] == str((tmp_path / "real").resolve())
+    with pytest.raises(SandboxUnavailableError, match="symbolic link"):
+        bubblewrap.arguments(OTHER, (tmp_path / "link",), 7)
+
+
+def test_a_mask_below_a_link_hides_what_it_points_to(tmp_path: Path) -> None:
+    """A symbolic link above is followed, so that it is the directory itself that is hidden."""
+    (tmp_path / "real" / "data").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    command = bubblewrap.arguments(OTHER, (tmp_path / "link" / "data",), 7)
+    assert command[command.index("--tmpfs") + 1] == str((tmp_path / "real" / "data").resolve())
+
+
+def test_ancestors_are_pinned_once_and_outermost_first() -> None:
+    """What two masks share is bound once, and no bind covers an earlier one; ``/`` and the masks are left out."""
+    hidden = [Path("/var/lib/a/data"), Path("/var/lib/b"), Path("/home")]
+    assert bubblewrap.pinned_ancestors(hidden) == [Path("/var"), Path("/var/lib"), Path("/var/lib/a")]
+
+
+def test_masks_cover_what_is_bound_before(tmp_path: Path) -> None:
+    """Every bind comes before the first mask, the ones inside ``/proc`` after it is mounted."""
+    command = bubblewrap.arguments(OTHER, (tmp_path,), 7)
+    order = [word for word in command if word in ("--dev-bind", "--proc", "--ro-bind", "--ro-bind-try", "--tmpfs")]
+    assert sorted(order, key=["--dev-bind", "--proc", "--ro-bind", "--ro-bind-try", "--tmpfs"].index) == order
 
 
 def test_a_missing_bubblewrap_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
