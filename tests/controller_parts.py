@@ -329,7 +329,7 @@ def make_core(path: Path, store: Store, clock: FakeClock) -> Core:
     )
     root_signer = FileSigner(ec.generate_private_key(ec.SECP256R1()))
     user_ca = SshUserAuthority(ed25519_signer())
-    identity = EnrolmentIdentity(NAME, NAME, 8444, user_ca.public_key, b"r" * 32)
+    identity = EnrolmentIdentity(NAME, NAME, 8444, NAME, 7022, user_ca.public_key, b"r" * 32)
     return Core(
         path=path,
         store=store,

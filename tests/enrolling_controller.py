@@ -54,6 +54,8 @@ class EnrollingController:
             "controller_name": NAME,
             "tunnel_host": "127.0.0.1",
             "tunnel_port": self.tunnel_port,
+            "relay_host": "127.0.0.1",
+            "relay_port": 2,
             "root_certificate": authority.x509.root_pem().decode(),
             "client_certificate": certificate.public_bytes(Encoding.PEM).decode(),
             "ssh_host_certificate": authority.host_ca.issue_host(

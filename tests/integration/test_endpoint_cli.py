@@ -141,6 +141,7 @@ def test_the_policys_access_is_for_the_first_start(
     [
         ("policy.toml", "max_session = 3\n", ("policy.toml, line 1", "max_session")),
         ("endpoint.toml", "proxy = 'ftp://x'\n", ("endpoint.toml, line 1", "proxy")),
+        ("endpoint.toml", "relay = 'host'\n", ("endpoint.toml, line 1", "relay")),
         ("enrolment.json", "{}", ("enrolment.json", "damaged")),
         ("journal.key", "x", ("journal.key",)),
         ("ssh_host_key", "x", ("ssh_host_key",)),
@@ -154,6 +155,23 @@ def test_what_cannot_be_meant_does_not_start(machine: Machine, name: str, text: 
     assert refused.err.count("\n") == 1
     for word in words:
         assert word in refused.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_sessions_as_root_are_warned_of(machine: Machine) -> None:
+    """An agent that is root warns while its sessions would be root too, and the status names their account."""
+    agent = machine.start()
+    assert agent.text.count("WARNING sessions run as root") == 1
+    assert "run_as" in agent.text
+    assert machine.run("status", "--json").json()["sessions_run_as"] == "root"
+    assert "run as" in machine.run("status").out
+    agent.stop()
+    (machine.data / "policy.toml").write_text('run_as = "nobody"\n')
+    machine.data.parent.chmod(0o777)
+    agent = machine.start()
+    assert "sessions run as root" not in agent.text
+    assert agent.text.count("WARNING sessions run as nobody, who can write to") == 1
+    assert machine.run("status", "--json").json()["sessions_run_as"] == "nobody"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")

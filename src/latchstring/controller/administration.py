@@ -64,6 +64,8 @@ class Foundation:
             controller_name=self.settings.name,
             tunnel_host=public.tunnel.host,
             tunnel_port=public.tunnel.port,
+            relay_host=public.relay.host,
+            relay_port=public.relay.port,
             user_ca=self.keys.user_ca.public_key,
             root_sha256=hashlib.sha256(self.keys.x509.root.public_bytes(Encoding.DER)).digest(),
         )

@@ -12,6 +12,7 @@ Stop: sessions end first, then the journal is told, then the controller, for as 
 
 import asyncio
 import contextlib
+import logging
 import random
 import socket
 from collections.abc import Callable, Coroutine
@@ -42,8 +43,10 @@ from latchstring.endpoint.local.server import LocalServer
 from latchstring.endpoint.policy import Policy
 from latchstring.endpoint.policy_file import read_policy
 from latchstring.endpoint.proxies import Proxy, find_proxy
+from latchstring.endpoint.relay_address import RelayAddress
 from latchstring.endpoint.renewal import Renewal
 from latchstring.endpoint.sandboxes import Sandboxes
+from latchstring.endpoint.sessions_account import account_warning, sessions_account
 from latchstring.endpoint.settings import Settings, read_settings
 from latchstring.endpoint.ssh.identity import HostIdentity
 from latchstring.endpoint.ssh.ports import SessionDirectory
@@ -57,6 +60,8 @@ from latchstring.protocol.session_state import SessionState, next_state
 FLUSH_SECONDS: Final = 3.0
 """How long a stop waits for the journal, and then for the controller."""
 
+_log = logging.getLogger(__name__)
+
 
 class Agent:
     """A running agent. Made by :meth:`start` within the lock on its data directory."""
@@ -64,6 +69,7 @@ class Agent:
     def __init__(
         self, directory: DataDirectory, identity: Identity, policy: Policy, settings: Settings, *, clock: Clock
     ) -> None:
+        self._directory = directory
         self._identity = identity
         self._policy = policy
         self._settings = settings
@@ -78,6 +84,7 @@ class Agent:
         self._journal = Journal(store, Reserve(directory.journal_reserve), clock)
         self._switch = Switch(directory, clock, boot_id=read_boot_id())
         self._sandboxes = Sandboxes(directory, policy)
+        self._sessions_account = sessions_account(policy)
         self._lifecycle = Lifecycle(
             endpoint_id=identity.endpoint_id,
             customer_id=identity.enrolment.customer_id,
@@ -90,6 +97,7 @@ class Agent:
         self._dialler = Dialler(
             self._lifecycle.sessions,
             self._journal,
+            relay=find_relay(settings, identity),
             serve=self._serve,
             report=self._report,
             find_proxy=self._find_proxy,
@@ -135,6 +143,7 @@ class Agent:
         for session_id in await self._journal.unfinished():
             self._journal.record(died_with_its_agent(session_id))
         self._journal.record(AgentStarted(version=__version__, access=self._switch.mode))
+        self._warn_of_account()
         await self._sandboxes.test()
         await self._local.start()
         self._run(self._journal.wait_failed(), "journal")
@@ -185,7 +194,14 @@ class Agent:
             journal_size=self._journal.size,
             journal_acknowledged=self._journal.acknowledged,
             sandbox_problem=self._sandboxes.problem,
+            sessions_run_as=None if self._sessions_account is None else self._sessions_account.name,
         )
+
+    def _warn_of_account(self) -> None:
+        account = self._sessions_account
+        warning = None if account is None else account_warning(account, self._directory)
+        if warning is not None:
+            _log.warning("%s", warning)
 
     def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._running.append(asyncio.create_task(work, name=name))
@@ -209,6 +225,13 @@ class Agent:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FLUSH_SECONDS):
                     await self._journal.wait_acknowledged()
+
+
+def find_relay(settings: Settings, identity: Identity) -> RelayAddress:
+    """Return the only relay that is dialled: the customer's choice, or the one that the enrolment named."""
+    if settings.relay is not None:
+        return RelayAddress.parse(settings.relay)
+    return RelayAddress(identity.enrolment.relay_host, identity.enrolment.relay_port)
 
 
 def died_with_its_agent(session_id: str) -> SessionEnded:

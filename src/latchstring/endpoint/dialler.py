@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from latchstring.endpoint.journal.journal import Journal
 from latchstring.endpoint.proxies import Proxy
 from latchstring.endpoint.proxy_connect import open_tunnel
+from latchstring.endpoint.relay_address import RelayAddress
 from latchstring.endpoint.session import LiveSession
 from latchstring.endpoint.session_table import SessionTable
 from latchstring.endpoint.ssh.ports import SessionDirectory
@@ -68,6 +69,7 @@ class Dialler:
     Args:
         sessions: the live ones; a dial for any other fails.
         journal: where refused connections are recorded.
+        relay: the only address that is dialled; a dial to any other is refused.
         serve: runs SSH on a socket.
         report: tells the controller that a dial failed.
         find_proxy: returns the HTTP proxy on the way to a host, if there is one.
@@ -78,12 +80,14 @@ class Dialler:
         sessions: SessionTable,
         journal: Journal,
         *,
+        relay: RelayAddress,
         serve: ServeSocket,
         report: Callable[[DialFailed], Awaitable[None]],
         find_proxy: Callable[[str], Proxy | None],
     ) -> None:
         self._sessions = sessions
         self._journal = journal
+        self._relay = relay
         self._serve = serve
         self._report = report
         self._find_proxy = find_proxy
@@ -103,6 +107,9 @@ class Dialler:
         session = self._sessions.find(message.session_id)
         if session is None or not session.is_live:
             await self._fail(message, DialFailure.NOT_LIVE, "its session is not live")
+            return
+        if not self._relay.is_at(message.host, message.port):
+            await self._fail(message, DialFailure.REFUSED, f"{message.host}:{message.port} is not the relay")
             return
         if self._waiting >= MAX_DIALS or self._connections >= MAX_CONNECTIONS:
             await self._fail(message, DialFailure.REFUSED, "there are too many connections")

@@ -2,6 +2,7 @@
 
 The order of an opening::
 
+    0. the offer arrives, and the journal is asked whether it was decided before
     1. the request is taken out of the table (``consent``): from here on exactly one path decides
     2. the sandbox starts; nobody can reach it yet, so this needs no entry in a log
     3. ``session.granted`` becomes durable in the journal
@@ -22,6 +23,7 @@ from latchstring.endpoint.consent import Request, WaitingRequests
 from latchstring.endpoint.errors import JournalUnavailableError, RefusedError, UsageFaultError
 from latchstring.endpoint.journal.journal import Journal
 from latchstring.endpoint.journal.standing import Standing
+from latchstring.endpoint.offer_limit import OfferLimit
 from latchstring.endpoint.policy import Allowed, Policy, Refused, decide
 from latchstring.endpoint.sandbox.errors import SandboxError
 from latchstring.endpoint.sandbox.sandbox import Sandbox
@@ -81,13 +83,18 @@ class Lifecycle:
         self._journal = journal
         self._clock = clock
         self._tasks = Tasks()
-        self._arriving: set[str] = set()
+        self._limit = OfferLimit(clock)
+        self._arriving: dict[str, Reason | None] = {}
+        """Offers before they enter the table of requests, and why nothing must come of them; the first reason stays."""
 
     def offer(self, offer: Offer) -> None:
-        """Take up an offer. One that is known already is left alone, since a controller may repeat itself."""
+        """Take up an offer. One that is known already is left alone, since a controller may repeat itself.
+
+        One beyond the limit is dropped without a statement in the journal.
+        """
         known = offer.session_id in self._arriving or offer.session_id in self.requests
-        if not known and offer.session_id not in self.sessions:
-            self._arriving.add(offer.session_id)
+        if not known and offer.session_id not in self.sessions and self._limit.admit():
+            self._arriving[offer.session_id] = None
             self._tasks.start(self._arrive(offer), name=f"offer {offer.session_id}")
 
     async def approve(
@@ -134,7 +141,9 @@ class Lifecycle:
 
     def withdraw(self, session_id: str, reason: Reason) -> None:
         """Let nothing come of a request that the controller took back, or of the session that it has become."""
-        if self.requests.take(session_id) is None and self.requests.stop(session_id, reason) is None:
+        if session_id in self._arriving:
+            self._stop_arriving(session_id, reason)
+        elif self.requests.take(session_id) is None and self.requests.stop(session_id, reason) is None:
             self.end(session_id, _STOPPED_AS.get(reason, reason))
 
     def end(self, session_id: str, reason: Reason) -> "asyncio.Task[Ending] | None":
@@ -144,6 +153,8 @@ class Lifecycle:
 
     def end_all(self, reason: Reason) -> "list[asyncio.Task[Ending]]":
         """Cut every live session, in one step without a wait, and let nothing come of what is being opened."""
+        for session_id in self._arriving:
+            self._stop_arriving(session_id, reason)
         self.requests.stop_all(reason)
         return [session.cut(reason) for session in self.sessions.all()]
 
@@ -179,6 +190,10 @@ class Lifecycle:
         try:
             if await self._journal.standing(offer.session_id) in _DECIDED:
                 return
+            stop = self._arriving[offer.session_id]
+            if stop is not None:
+                self._refuse_opening(offer, stop)
+                return
             decision = self._decide(offer)
             if isinstance(decision, Refused):
                 self._record_refusal(offer, decision.reason)
@@ -194,11 +209,15 @@ class Lifecycle:
             self._record_refusal(offer, Reason.JOURNAL_UNAVAILABLE)
             return
         finally:
-            self._arriving.discard(offer.session_id)
+            del self._arriving[offer.session_id]
         if not decision.ask and self.requests.take_to_open(offer.session_id) is not None:
             await self._open(request, decision, DecidedBy.POLICY)
         else:
             await self._ask(request)
+
+    def _stop_arriving(self, session_id: str, reason: Reason) -> None:
+        if self._arriving[session_id] is None:
+            self._arriving[session_id] = reason
 
     def _decide(self, offer: Offer) -> Allowed | Refused:
         if (offer.endpoint_id, offer.customer_id) != (self._endpoint_id, self._customer_id):
@@ -236,14 +255,14 @@ class Lifecycle:
             sandbox = await self._start_sandbox()
         except (SandboxError, OSError) as error:
             _log.warning("no sandbox for %s: %s", request.session_id, error)
-            return self._refuse_opening(request, Reason.SANDBOX_UNAVAILABLE)
+            return self._refuse_opening(request.offer, Reason.SANDBOX_UNAVAILABLE)
         if self._mode() is AccessMode.OFF:
             request.stop_for(Reason.ACCESS_OFF)
         if not sandbox.is_alive:
             request.stop_for(Reason.SANDBOX_UNAVAILABLE)
         if request.stop is not None:
             await sandbox.kill()
-            return self._refuse_opening(request, request.stop)
+            return self._refuse_opening(request.offer, request.stop)
         event = SessionGranted(
             session_id=grant.session_id,
             grant_digest=grant.digest(),
@@ -255,7 +274,7 @@ class Lifecycle:
             await self._journal.append(event, offer=request.offer)
         except JournalUnavailableError:
             await sandbox.kill()
-            return self._refuse_opening(request, Reason.JOURNAL_UNAVAILABLE)
+            return self._refuse_opening(request.offer, Reason.JOURNAL_UNAVAILABLE)
         session = LiveSession(
             grant, sandbox, self._policy.services, journal=self._journal, clock=self._clock, on_cut=self._was_cut
         )
@@ -290,9 +309,9 @@ class Lifecycle:
             round(ending.seconds * 1000),
         )
 
-    def _refuse_opening(self, request: Request, reason: Reason) -> Reason:
+    def _refuse_opening(self, offer: Offer, reason: Reason) -> Reason:
         if reason not in (Reason.WITHDRAWN, Reason.UNANSWERED, Reason.ENDED_BY_ADMINISTRATOR):
-            self._record_refusal(request.offer, reason)
+            self._record_refusal(offer, reason)
         return reason
 
     def _record_refusal(self, offer: Offer, reason: Reason) -> None:

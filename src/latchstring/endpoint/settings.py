@@ -1,6 +1,7 @@
 """Settings of the connection (``endpoint.toml``): how this machine gets out. All have defaults.
 
 proxy = "http://proxy.example.test:3128"    # an HTTP proxy for the control channel and the relay
+relay = "relay.example.test:7022"           # the only relay that is dialled, in place of the enrolment's
 """
 
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from latchstring.endpoint.proxies import parse_proxy
+from latchstring.endpoint.relay_address import RelayAddress
 from latchstring.endpoint.toml_file import read_toml
 from latchstring.protocol.grants import Frozen
 
@@ -18,10 +20,16 @@ def _check_proxy(text: str) -> str:
     return text
 
 
+def _check_relay(text: str) -> str:
+    RelayAddress.parse(text)
+    return text
+
+
 class Settings(Frozen):
     """What ``endpoint.toml`` may say."""
 
     proxy: Annotated[str, AfterValidator(_check_proxy)] | None = None
+    relay: Annotated[str, AfterValidator(_check_relay)] | None = None
 
 
 def read_settings(path: Path) -> Settings:

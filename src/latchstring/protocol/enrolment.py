@@ -122,7 +122,7 @@ class EnrolmentRequest(Frozen):
 
 
 class EnrolmentResponse(Frozen):
-    """What an endpoint keeps after it enrolled."""
+    """What an endpoint keeps after it enrolled. It dials the tunnel and the relay that are named here, nothing else."""
 
     endpoint_id: EndpointId
     endpoint_name: EndpointName
@@ -131,6 +131,8 @@ class EnrolmentResponse(Frozen):
     controller_name: Host
     tunnel_host: Host
     tunnel_port: Port
+    relay_host: Host
+    relay_port: Port
     root_certificate: Pem
     client_certificate: Pem
     ssh_host_certificate: Annotated[str, StringConstraints(max_length=4000)]

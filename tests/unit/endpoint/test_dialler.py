@@ -12,6 +12,7 @@ from endpoint_parts import House, make_house, session_id
 from latchstring.endpoint import dialler as dialler_module
 from latchstring.endpoint.dialler import Dialler
 from latchstring.endpoint.proxies import Proxy, parse_proxy
+from latchstring.endpoint.relay_address import RelayAddress
 from latchstring.endpoint.ssh.ports import SessionDirectory
 from latchstring.protocol.access import AccessMode
 from latchstring.protocol.dial import PREAMBLE_BYTES, Role, Status, parse_preamble, verify_preamble
@@ -65,6 +66,7 @@ async def ends(tmp_path: Path) -> AsyncIterator[Ends]:
             dialler = Dialler(
                 house.lifecycle.sessions,
                 house.journal,
+                relay=RelayAddress(*relay.getsockname()),
                 serve=serve,
                 report=report,
                 find_proxy=lambda _: ends.proxy,
@@ -100,6 +102,21 @@ async def test_not_live(ends: Ends) -> None:
     ends.house.clock.elapsed = 3600
     ends.dialler.dial(ends.message())
     assert (await ends.failures.get()).failure is DialFailure.NOT_LIVE
+
+
+@pytest.mark.parametrize("place", ["host", "port"])
+async def test_no_other_address(ends: Ends, place: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A dial to a host or a port that is not the relay's connects nowhere, whoever listens there, and is warned of."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.setblocking(False)
+        change = {"host": "localhost"} if place == "host" else {"port": other.getsockname()[1]}
+        ends.dialler.dial(ends.message().model_copy(update=change))
+        assert (await asyncio.wait_for(ends.failures.get(), 10)).failure is DialFailure.REFUSED
+        for listener in (other, ends.relay):
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+    (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "is not the relay" in record.getMessage()
 
 
 @pytest.mark.parametrize("answer", [Status.REFUSED.wire, Status.BUSY.wire, b"\xff", b""])

@@ -11,11 +11,14 @@ from aiohttp import web
 from enrolling_controller import ENDPOINT_ID, EnrollingController, enrolling_controller
 from latchstring.certs.tls_contexts import client_context
 from latchstring.endpoint.access_file import AccessFile
+from latchstring.endpoint.agent import find_relay
 from latchstring.endpoint.clock import SystemClock
 from latchstring.endpoint.data_directory import open_directory
 from latchstring.endpoint.enrol import enrol
 from latchstring.endpoint.errors import EndpointError, EnrolmentError, RefusedError, UnreachableError
 from latchstring.endpoint.identity import load_identity
+from latchstring.endpoint.relay_address import RelayAddress
+from latchstring.endpoint.settings import read_settings
 from latchstring.protocol.access import AccessMode
 from latchstring.protocol.enrolment import EnrolmentCode
 
@@ -182,3 +185,30 @@ async def test_a_place_that_is_taken(controller: EnrollingController, tmp_path: 
         await take_up(controller.code, path)
     assert not controller.requests
     assert (sorted(path.iterdir()) if path.is_dir() else path.read_text()) == before
+
+
+async def test_the_relay_is_the_enrolments_unless_the_customer_names_one(
+    controller: EnrollingController, tmp_path: Path
+) -> None:
+    """The relay of the enrolment is kept, and a relay in ``endpoint.toml`` takes its place."""
+    controller.change = {"relay_host": "relay.example.test", "relay_port": 7022}
+    await take_up(controller.code, tmp_path / "endpoint")
+    directory = open_directory(tmp_path / "endpoint")
+    identity = load_identity(directory)
+    assert find_relay(read_settings(directory.settings), identity) == RelayAddress("relay.example.test", 7022)
+    directory.settings.write_text('relay = "other.example.test:7"\n')
+    assert find_relay(read_settings(directory.settings), identity) == RelayAddress("other.example.test", 7)
+
+
+@pytest.mark.parametrize("field", ["relay_host", "relay_port"])
+async def test_an_enrolment_without_its_relay_is_damaged(
+    controller: EnrollingController, tmp_path: Path, field: str
+) -> None:
+    """An endpoint that does not know its relay does not start: it would not know what it may dial."""
+    await take_up(controller.code, tmp_path / "endpoint")
+    directory = open_directory(tmp_path / "endpoint")
+    document = json.loads(directory.enrolment.read_text())
+    del document[field]
+    directory.enrolment.write_text(json.dumps(document))
+    with pytest.raises(EnrolmentError, match="damaged"):
+        load_identity(directory)

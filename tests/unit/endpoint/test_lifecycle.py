@@ -9,6 +9,7 @@ import pytest
 
 from endpoint_parts import House, make_house, make_offer, session_id
 from latchstring.endpoint.errors import EndpointError, RefusedError, UsageFaultError
+from latchstring.endpoint.offer_limit import SECONDS_PER_OFFER
 from latchstring.endpoint.policy import Policy
 from latchstring.endpoint.sandbox.errors import SandboxUnavailableError
 from latchstring.protocol.access import AccessMode
@@ -30,6 +31,11 @@ def refusal(house: House) -> SessionRefused:
     """Return the only refusal in the journal."""
     (event,) = [event for event in house.events() if isinstance(event, SessionRefused)]
     return event
+
+
+def numbered_id(number: int) -> str:
+    """Return one of many ids of sessions."""
+    return "ses-" + "a" * 14 + f"{chr(97 + number // 26)}{chr(97 + number % 26)}"
 
 
 async def approve(house: House) -> object:
@@ -165,6 +171,57 @@ async def test_withdrawn(house: House) -> None:
     assert house.types() == ["session.asked"]
 
 
+@pytest.mark.parametrize("mode", [AccessMode.ON, AccessMode.ASK])
+@pytest.mark.parametrize("reason", [Reason.WITHDRAWN, Reason.CLOSED_BY_ENGINEER])
+async def test_withdrawn_while_it_arrives(house: House, mode: AccessMode, reason: Reason) -> None:
+    """An offer that is taken back before it was looked at comes to nothing, whatever the switch says."""
+    house.mode = mode
+    house.lifecycle.offer(make_offer())
+    house.lifecycle.withdraw(ID, reason)
+    await asyncio.wait_for(house.lifecycle.settle(), 5)  # it would wait for a live session
+    await house.journal.flush(5)
+    assert not house.sandboxes
+    assert not house.lifecycle.sessions.ids()
+    assert not house.lifecycle.requests.shown()
+    assert house.types() == ([] if reason is Reason.WITHDRAWN else ["session.refused"])
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_withdrawn_at_any_step(house: House, turns: int) -> None:
+    """However far an offer has come when it is taken back, no session of it stays live."""
+    house.mode = AccessMode.ON
+    house.lifecycle.offer(make_offer())
+    for _ in range(turns):
+        await house.journal.standing(session_id(1))  # a turn of the loop and of the journal's thread
+    house.lifecycle.withdraw(ID, Reason.WITHDRAWN)
+    assert not house.lifecycle.sessions.ids()
+    await asyncio.wait_for(house.lifecycle.settle(), 5)  # it would wait for a live session
+    assert not house.lifecycle.sessions.ids()
+    assert not any(sandbox.is_alive for sandbox in house.sandboxes)
+
+
+async def test_all_ended_while_an_offer_arrives(house: House) -> None:
+    """What ends every session also stops an offer that was not looked at yet, and the journal says why."""
+    house.mode = AccessMode.ON
+    house.lifecycle.offer(make_offer())
+    house.lifecycle.end_all(Reason.ENDPOINT_REVOKED)
+    await asyncio.wait_for(house.lifecycle.settle(), 5)  # it would wait for a live session
+    await house.journal.flush(5)
+    assert not house.lifecycle.sessions.ids()
+    assert refusal(house).reason is Reason.ENDPOINT_REVOKED
+
+
+async def test_a_flood_of_offers_leaves_no_trace(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """With access off a controller that floods gets its first offers refused; the others add nothing to the journal."""
+    house.mode = AccessMode.OFF
+    for number in range(100):
+        house.lifecycle.offer(make_offer(0, session_id=numbered_id(number)))
+    await house.lifecycle.settle()
+    await house.journal.flush(5)
+    assert house.types() == ["session.refused"] * 30
+    assert [record.levelname for record in caplog.records].count("WARNING") == 1
+
+
 async def test_repeated_offers(house: House) -> None:
     """An offer that is repeated, at once, later, or after its end, is answered once."""
     for _ in range(3):
@@ -272,6 +329,8 @@ async def test_first_reason_stays(house: House) -> None:
 async def test_too_many_requests(house: House) -> None:
     """A controller that floods fills no table: what is too much is refused."""
     for number in range(64):
-        await house.offered(0, session_id="ses-" + "a" * 14 + f"{chr(97 + number // 26)}{chr(97 + number % 26)}")
+        house.clock.elapsed += SECONDS_PER_OFFER
+        await house.offered(0, session_id=numbered_id(number))
+    house.clock.elapsed += SECONDS_PER_OFFER
     await house.offered(1)
     assert refusal(house).reason is Reason.TOO_MANY_SESSIONS

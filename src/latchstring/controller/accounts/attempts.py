@@ -11,6 +11,7 @@ WINDOW_SECONDS: Final = 15 * 60.0
 MAX_FOR_ACCOUNT: Final = 10
 MAX_FOR_SOURCE: Final = 30
 MAX_KEYS: Final = 20_000
+MAX_USUAL_SOURCES: Final = 20_000
 
 _IPV6_SITE_BITS: Final = 64
 
@@ -34,11 +35,17 @@ class FailedAttempts:
 
     An account counts whether it exists or not, so that being limited tells nothing. When there are too many keys, the
     one whose last failure is longest ago is forgotten.
+
+    The account's limit does not hold for a source that signed in to it before: a stranger who fails for somebody else
+    does not keep them out of their usual place. What happens there counts for the source alone. Of usual sources too,
+    the one whose last sign-in is longest ago is forgotten when there are too many.
     """
 
-    def __init__(self, *, max_keys: int = MAX_KEYS) -> None:
+    def __init__(self, *, max_keys: int = MAX_KEYS, max_usual_sources: int = MAX_USUAL_SOURCES) -> None:
         self._max_keys = max_keys
         self._failures: OrderedDict[str, _Failures] = OrderedDict()
+        self._max_usual_sources = max_usual_sources
+        self._usual_sources: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def begin(self, email: str, source: str, now: float) -> Hearing:
         """Say whether an attempt is heard, and count it as failed until :meth:`succeeded` says otherwise.
@@ -46,7 +53,9 @@ class FailedAttempts:
         Counting beforehand keeps attempts at the same moment within the limits. An attempt that is not heard does not
         count. ``BLOCKED`` is said once in a while for each limit that is reached, ``BLOCKED_AGAIN`` after that.
         """
-        keys = ((_account(email), MAX_FOR_ACCOUNT), (_source(source), MAX_FOR_SOURCE))
+        keys = [(_source(source), MAX_FOR_SOURCE)]
+        if (_account(email), _source(source)) not in self._usual_sources:
+            keys.append((_account(email), MAX_FOR_ACCOUNT))
         full = [found for key, most in keys if len((found := self._recent(key, now)).times) >= most]
         if full:
             first = not all(found.told for found in full)
@@ -64,8 +73,18 @@ class FailedAttempts:
         return Hearing.HEARD
 
     def succeeded(self, email: str, source: str) -> None:
-        """Take back an attempt that succeeded, and forget the account's failures. Those of the source stay."""
-        self._failures.pop(_account(email), None)
+        """Take back an attempt that succeeded. The source's other failures stay.
+
+        The account's are forgotten when it is the first sign-in from the source; from a usual source they stay, because
+        they are a stranger's.
+        """
+        usual = (_account(email), _source(source))
+        if usual not in self._usual_sources:
+            self._failures.pop(_account(email), None)
+        self._usual_sources[usual] = None
+        self._usual_sources.move_to_end(usual)
+        while len(self._usual_sources) > self._max_usual_sources:
+            self._usual_sources.popitem(last=False)
         at_source = self._failures.get(_source(source))
         if at_source is not None and at_source.times:
             at_source.times.pop()

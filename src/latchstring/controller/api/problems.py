@@ -10,6 +10,7 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from latchstring.controller.errors import LogDamagedError, StoreUnavailableError
 from latchstring.protocol.api import MAX_BODY_BYTES
 from latchstring.protocol.problems import CONTENT_TYPE, ProblemCode, ProblemError
 
@@ -55,6 +56,10 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         return await handler(request)
     except ProblemError as problem:
         return problem_response(problem)
+    except LogDamagedError as error:
+        # Which log it is, is nothing for those who may not read it.
+        _log.error("%s %s failed: %s", request.method, _template(request), error)  # noqa: TRY400 - it says all there is
+        return problem_response(StoreUnavailableError())
     except web.HTTPException as error:
         return _from_aiohttp(error)
     except (web.RequestPayloadError, ConnectionError):

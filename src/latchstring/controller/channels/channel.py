@@ -14,6 +14,7 @@ from typing import Final
 from aiohttp import WSMessage, WSMsgType, web
 
 from latchstring.certs.errors import CertificateError
+from latchstring.controller.channels.endpoint_rates import EndpointRates
 from latchstring.controller.channels.outbox import Outbox
 from latchstring.controller.channels.ports import Renewals, Reports
 from latchstring.controller.errors import HelloRefusedError, ReportError, StoreUnavailableError
@@ -37,8 +38,6 @@ MAX_BATCH: Final = 64
 MALFORMED_RETRY_SECONDS: Final = 60
 BUSY_RETRY_SECONDS: Final = 10
 _MAX_WAITING_REPORTS: Final = 256
-_REPORTS_PER_SECOND: Final = 200.0
-_REPORTS_BURST: Final = 5000.0
 _REQUESTS_PER_SECOND: Final = 2.0
 _REQUESTS_BURST: Final = 32.0
 _FIRST_RETRY_SECONDS: Final = 0.25
@@ -86,6 +85,7 @@ class Channel:
         *,
         reports: Reports,
         renewals: Renewals,
+        report_rates: EndpointRates,
         counters: Counter[str],
         monotonic: Callable[[], float],
     ) -> None:
@@ -94,12 +94,11 @@ class Channel:
         self._socket = socket
         self._reports = reports
         self._renewals = renewals
+        self._report_rates = report_rates
         self._counters = counters
         self._monotonic = monotonic
         self._waiting: asyncio.Queue[SignedStatement] = asyncio.Queue(_MAX_WAITING_REPORTS)
-        now = monotonic()
-        self._report_rate = TokenBucket(rate=_REPORTS_PER_SECOND, burst=_REPORTS_BURST, now=now)
-        self._request_rate = TokenBucket(rate=_REQUESTS_PER_SECOND, burst=_REQUESTS_BURST, now=now)
+        self._request_rate = TokenBucket(rate=_REQUESTS_PER_SECOND, burst=_REQUESTS_BURST, now=monotonic())
 
     async def run(self) -> None:
         """Talk until the channel ends. Nothing that the endpoint does raises."""
@@ -136,7 +135,7 @@ class Channel:
             message = decode_frame(await self._socket.receive())
             match message:
                 case Report():
-                    await asyncio.sleep(self._report_rate.borrow(self._monotonic()))
+                    await asyncio.sleep(self._report_rates.borrow(self._endpoint_id, self._monotonic()))
                     await self._waiting.put(message.signed)
                 case RenewCertificate():
                     self._count_request()

@@ -25,6 +25,7 @@ from latchstring.controller.channels.channel import (
     decode_frame,
     malformed,
 )
+from latchstring.controller.channels.endpoint_rates import EndpointRates
 from latchstring.controller.channels.hub import ChannelHub
 from latchstring.controller.channels.ports import HelloAnswer, Renewals, Reports
 from latchstring.controller.errors import HelloRefusedError, StoreUnavailableError
@@ -46,6 +47,12 @@ HELLO_SECONDS: Final = 10.0
 _CLOSE_SECONDS: Final = 2.0
 _HELLOS_PER_SECOND: Final = 200.0
 _HELLO_BURST: Final = 400.0
+# What one endpoint may add to the database that all share. A journal of some length arrives at once; after that there
+# is room for what people do.
+_ENDPOINT_REPORTS_PER_SECOND: Final = 5.0
+_ENDPOINT_REPORT_BURST: Final = 5000.0
+_ENDPOINT_HELLOS_PER_SECOND: Final = 0.2
+_ENDPOINT_HELLO_BURST: Final = 10.0
 _BUSY_SPREAD_SECONDS: Final = 20
 _RESTART_RETRY_SECONDS: Final = 1
 
@@ -66,6 +73,8 @@ class ChannelServer:
         self._renewals = renewals
         self._clock = clock
         self._hellos = TokenBucket(rate=_HELLOS_PER_SECOND, burst=_HELLO_BURST, now=clock.monotonic())
+        self._endpoint_hellos = EndpointRates(rate=_ENDPOINT_HELLOS_PER_SECOND, burst=_ENDPOINT_HELLO_BURST)
+        self._report_rates = EndpointRates(rate=_ENDPOINT_REPORTS_PER_SECOND, burst=_ENDPOINT_REPORT_BURST)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -111,7 +120,7 @@ class ChannelServer:
 
     async def _talk(self, endpoint_id: str, source: str, socket: web.WebSocketResponse) -> None:
         try:
-            hello = await self._receive_hello(socket)
+            hello = await self._receive_hello(endpoint_id, socket)
             await self._serve(endpoint_id, source, socket, hello)
         except ChannelEndedError as end:
             if end.goodbye is not None:
@@ -121,7 +130,7 @@ class ChannelServer:
         finally:
             await socket.close()
 
-    async def _receive_hello(self, socket: web.WebSocketResponse) -> Hello:
+    async def _receive_hello(self, endpoint_id: str, socket: web.WebSocketResponse) -> Hello:
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 message = decode_frame(await socket.receive())
@@ -130,9 +139,14 @@ class ChannelServer:
             raise malformed() from error
         if not isinstance(message, Hello):
             raise malformed()
-        if self._stopping or not self._hellos.take(self._clock.monotonic()):
+        if self._stopping or not self._may_say_hello(endpoint_id):
             raise _busy()
         return message
+
+    def _may_say_hello(self, endpoint_id: str) -> bool:
+        # The endpoint's own share first, so that one that exceeds it takes nothing from the others.
+        now = self._clock.monotonic()
+        return self._endpoint_hellos.take(endpoint_id, now) and self._hellos.take(now)
 
     async def _serve(self, endpoint_id: str, source: str, socket: web.WebSocketResponse, hello: Hello) -> None:
         channel = Channel(
@@ -140,6 +154,7 @@ class ChannelServer:
             socket,
             reports=self._reports,
             renewals=self._renewals,
+            report_rates=self._report_rates,
             counters=self.counters,
             monotonic=self._clock.monotonic,
         )

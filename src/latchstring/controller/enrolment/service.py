@@ -57,6 +57,8 @@ class EnrolmentIdentity:
     controller_name: str
     tunnel_host: str
     tunnel_port: int
+    relay_host: str
+    relay_port: int
     user_ca: str
     root_sha256: bytes
 
@@ -271,6 +273,8 @@ class EnrolmentService:
             controller_name=self._identity.controller_name,
             tunnel_host=self._identity.tunnel_host,
             tunnel_port=self._identity.tunnel_port,
+            relay_host=self._identity.relay_host,
+            relay_port=self._identity.relay_port,
             root_certificate=self._x509.root_pem().decode(),
             client_certificate=certificates.client,
             ssh_host_certificate=certificates.host,

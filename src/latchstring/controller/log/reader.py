@@ -58,14 +58,14 @@ class LogReader:
         room = MAX_PAGE_BYTES
         for expected, entry in enumerate(found, start):
             if entry.index != expected or entry.index >= head.size:
-                raise LogDamagedError(f"log {self._log_id} is damaged: entry {expected} is not where it must be")
+                raise LogDamagedError(f"log {self._log_id} is damaged at entry {expected}: it is not there")
             room -= len(entry.body)
             if views and room < 0:
                 break
             views.append(EntryView(index=entry.index, entry=base64.b64encode(entry.body).decode()))
         after = start + len(views)
         if not views and start < head.size:
-            raise LogDamagedError(f"log {self._log_id} is damaged: entry {start} is missing")
+            raise LogDamagedError(f"log {self._log_id} is damaged at entry {start}: it is not there")
         return EntryPage(
             log=self._log_id, size=head.size, entries=tuple(views), next=after if after < head.size else None
         )

@@ -42,6 +42,11 @@ class LogWriter:
         self._signer = signer
         self._clock = clock
 
+    @property
+    def clock(self) -> Clock:
+        """The clock that dates the entries."""
+        return self._clock
+
     def origin(self, log_id: str) -> str:
         """Return the origin of a log's checkpoints."""
         return log_origin(self._controller_name, log_id)

@@ -127,6 +127,7 @@ def _show_status(answer: "StatusAnswer") -> None:
             ("clock", _clock(answer.clock_skew_seconds)),
             ("requests", f"{answer.requests_waiting} waiting"),
             ("sessions", f"{answer.live_sessions} live"),
+            ("run as", answer.sessions_run_as or "no account of this machine"),
             ("sandbox", "works" if answer.sandbox_problem is None else answer.sandbox_problem),
             ("journal", _journal(answer)),
         ]

@@ -120,6 +120,7 @@ class StatusAnswer(Frozen):
     journal_size: Count | None = None
     journal_acknowledged: Count | None = None
     sandbox_problem: str | None = None
+    sessions_run_as: str | None = None
 
 
 class RequestView(Frozen):

@@ -55,6 +55,8 @@ async def test_a_machine_enrols(core: Core) -> None:
     response = await core.enrolment.enrol(enrolment_request(invited.code, Ed25519PrivateKey.generate()), SOURCE)
     assert (response.endpoint_id, response.endpoint_name) == (invited.endpoint_id, "acme-pbx1")
     assert (response.controller_name, response.customer_name) == (NAME, "Acme Dental")
+    assert (response.tunnel_host, response.tunnel_port) == (NAME, 8444)
+    assert (response.relay_host, response.relay_port) == (NAME, 7022)
     assert endpoint_id_of(load_certificate(response.client_certificate.encode())) == invited.endpoint_id
     assert response.log_verifier_key.startswith(f"{NAME}/audit/{response.customer_id}+")
     assert await core.types(response.customer_id) == ["log.opened", "endpoint.invited", "endpoint.enrolled"]

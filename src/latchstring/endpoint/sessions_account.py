@@ -1,0 +1,58 @@
+"""The account of the sessions' processes, and what the customer should know about it at the agent's start."""
+
+import os
+import stat
+from pathlib import Path
+
+from latchstring.endpoint.data_directory import DataDirectory
+from latchstring.endpoint.policy import Policy
+from latchstring.endpoint.sandbox.account import Account, resolve_account
+from latchstring.endpoint.sandbox.errors import SandboxUnavailableError
+
+
+def sessions_account(policy: Policy) -> Account | None:
+    """Return the account of the sessions' processes; None if there is none, so that no session can be opened."""
+    try:
+        return resolve_account(policy.run_as)
+    except SandboxUnavailableError:
+        return None
+
+
+def account_warning(account: Account, directory: DataDirectory) -> str | None:
+    """Return in one line what is dangerous about the sessions' account; None if nothing is."""
+    if account.uid == 0:
+        return (
+            f'sessions run as root; give them an account of their own with `run_as = "NAME"` in {directory.policy}, '
+            f"then start the agent again"
+        )
+    writable = find_writable_ancestor(directory.path, account)
+    if writable is None:
+        return None
+    return (
+        f"sessions run as {account.name}, who can write to {writable} and so move the data directory {directory.path} "
+        f"away; keep it where only root can write, or give sessions another account with run_as in {directory.policy}"
+    )
+
+
+def find_writable_ancestor(path: Path, account: Account) -> Path | None:
+    """Return the nearest directory above ``path`` in which the account can replace what leads to ``path``.
+
+    In a sticky directory it can only if it owns the entry or the directory. Access control lists are not looked at.
+    """
+    entry = path
+    for parent in path.parents:
+        status = parent.stat()
+        if _can_write(status, account) and (
+            not status.st_mode & stat.S_ISVTX or account.uid in (status.st_uid, entry.stat().st_uid)
+        ):
+            return parent
+        entry = parent
+    return None
+
+
+def _can_write(status: os.stat_result, account: Account) -> bool:
+    if status.st_uid == account.uid:
+        return True  # the owner of a directory can always give itself the permission
+    if status.st_gid in (account.gid, *account.groups):
+        return bool(status.st_mode & stat.S_IWGRP)
+    return bool(status.st_mode & stat.S_IWOTH)
