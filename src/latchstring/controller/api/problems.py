@@ -58,7 +58,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         return problem_response(problem)
     except LogDamagedError as error:
         # Which log it is, is nothing for those who may not read it.
-        _log.error("%s %s failed: %s", request.method, _template(request), error)  # noqa: TRY400 - it says all there is
+        _log.error("%s %s failed: %s", request.method, _template(request), error)
         return problem_response(StoreUnavailableError())
     except web.HTTPException as error:
         return _from_aiohttp(error)

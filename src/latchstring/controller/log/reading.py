@@ -113,10 +113,8 @@ def _damage_told() -> Iterator[None]:
     try:
         yield
     except LogDamagedError as error:
-        _log.error("%s", error)  # noqa: TRY400 - one line: the traceback tells nothing of the database
-        raise ProblemError(
-            ProblemCode.LOG_UNAVAILABLE, f"{error}; tell the controller's administrator"
-        ) from error
+        _log.error("%s", error)
+        raise ProblemError(ProblemCode.LOG_UNAVAILABLE, f"{error}; tell the controller's administrator") from error
 
 
 def _require_auditor(actor: Actor) -> None:
