@@ -126,6 +126,13 @@ class Init:
         self._control.sendmsg([b"\0".join(fields)])
 
 
+def reset_signals() -> None:
+    """Give every signal its default: what the agent or its parent ignores (a shell's background job) ends here."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 def become_child(fields: list[bytes], descriptors: list[int]) -> None:
     """Turn this new process into the child that was asked for. Never returns."""
     status = EXIT_NOT_EXECUTABLE
@@ -139,8 +146,7 @@ def become_child(fields: list[bytes], descriptors: list[int]) -> None:
         for target, descriptor in enumerate(descriptors):
             os.dup2(descriptor, target)
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)
+        reset_signals()
         try:
             os.chdir(directory)
         except OSError:
