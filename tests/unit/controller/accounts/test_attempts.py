@@ -70,3 +70,42 @@ def test_memory_is_bounded(tries: list[tuple[int, int]]) -> None:
     for now, (name, host) in enumerate(tries):
         attempts.begin(f"{name}@example.test", f"192.0.2.{host}", now)
         assert len(attempts._failures) <= 20
+
+
+def test_stranger_does_not_lock_a_usual_source_out() -> None:
+    """Where an account was signed in to before, strangers' failures do not block it; its own limit there stays."""
+    attempts = FailedAttempts()
+    assert heard(attempts, "a@example.test", "2001:db8::1", 0)
+    attempts.succeeded("a@example.test", "2001:db8::1")
+    for number in range(MAX_FOR_ACCOUNT):
+        assert heard(attempts, "a@example.test", f"192.0.2.{number}", 1)
+    assert not heard(attempts, "a@example.test", "192.0.2.200", 2)
+    for _ in range(MAX_FOR_SOURCE):
+        assert heard(attempts, "a@example.test", "2001:db8::2", 3)
+    assert not heard(attempts, "a@example.test", "2001:db8::2", 4)
+
+
+def test_usual_source_gives_a_stranger_nothing() -> None:
+    """A sign-in at a usual source leaves strangers blocked, and makes it usual for no other account."""
+    attempts = FailedAttempts()
+    for email in ("a@example.test", "b@example.test"):
+        for number in range(MAX_FOR_ACCOUNT):
+            if (email, number) == ("a@example.test", 0):
+                assert heard(attempts, email, "198.51.100.1", 0)
+                attempts.succeeded(email, "198.51.100.1")
+            assert heard(attempts, email, f"192.0.2.{number}", 0)
+    assert heard(attempts, "a@example.test", "198.51.100.1", 1)
+    attempts.succeeded("a@example.test", "198.51.100.1")
+    assert not heard(attempts, "a@example.test", "192.0.2.200", 2)
+    assert not heard(attempts, "b@example.test", "198.51.100.1", 2)
+
+
+def test_usual_sources_are_bounded() -> None:
+    """Of too many usual sources the one whose last sign-in is longest ago is forgotten."""
+    attempts = FailedAttempts(max_usual_sources=2)
+    for host in (1, 2, 3):
+        assert heard(attempts, "a@example.test", f"198.51.100.{host}", 0)
+        attempts.succeeded("a@example.test", f"198.51.100.{host}")
+    for number in range(MAX_FOR_ACCOUNT):
+        assert heard(attempts, "a@example.test", f"192.0.2.{number}", 1)
+    assert [heard(attempts, "a@example.test", f"198.51.100.{host}", 2) for host in (1, 2, 3)] == [False, True, True]

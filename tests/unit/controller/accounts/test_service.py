@@ -88,6 +88,19 @@ async def test_attempts_are_limited(core: Core) -> None:
     await core.accounts.login("ada@example.test", PASSWORD, SOURCE)
 
 
+async def test_stranger_locks_nobody_out(core: Core) -> None:
+    """An engineer signs in where they did before, whatever a stranger tried meanwhile."""
+    await core.actor()
+    await core.accounts.login("ada@example.test", PASSWORD, SOURCE)
+    for _ in range(MAX_FOR_ACCOUNT):
+        with pytest.raises(ProblemError):
+            await core.accounts.login("ada@example.test", "wrong", "198.51.100.77")
+    await core.accounts.login("ada@example.test", PASSWORD, SOURCE)
+    with pytest.raises(ProblemError) as caught:
+        await core.accounts.login("ada@example.test", PASSWORD, "198.51.100.78")
+    assert caught.value.code is ProblemCode.TOO_MANY_ATTEMPTS
+
+
 async def test_accounts_are_made_once(core: Core) -> None:
     """An address has one account however it is written; what is malformed or weak makes none."""
     await core.actor()

@@ -18,6 +18,7 @@ from latchstring.certs.errors import CertificateRequestError
 from latchstring.controller.addresses import Address
 from latchstring.controller.channels import channel as channel_module
 from latchstring.controller.channels import server as server_module
+from latchstring.controller.channels.endpoint_rates import EndpointRates
 from latchstring.controller.channels.hub import ChannelHub
 from latchstring.controller.channels.server import ChannelServer
 from latchstring.controller.clock import SystemClock
@@ -311,6 +312,51 @@ async def test_too_many_hellos(tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch) 
     async with tunnel.welcomed(number_id("ept")), tunnel.connect(number_id("ept")) as socket:
         await say(socket, HELLO)
         await hear_goodbye(socket, GoodbyeCode.BUSY)
+
+
+async def test_hellos_of_one_endpoint(tunnel: Tunnel) -> None:
+    """Who reconnects without end is asked to come later, new connection or not, and takes nothing from the others."""
+    endpoint_id = number_id("ept")
+    for _ in range(10):
+        async with tunnel.welcomed(endpoint_id):
+            pass
+    shared = tunnel.server._hellos._tokens
+    for _ in range(2):
+        async with tunnel.connect(endpoint_id) as socket:
+            await say(socket, HELLO)
+            assert await hear_goodbye(socket, GoodbyeCode.BUSY) >= channel_module.BUSY_RETRY_SECONDS
+    assert tunnel.services.hellos == 10
+    assert tunnel.server._hellos._tokens == shared
+    async with tunnel.welcomed(number_id("ept")):
+        pass
+
+
+async def test_reports_of_one_endpoint(tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond its burst an endpoint's reports are taken at the rate, all of them, and reconnecting does not help."""
+    waits: list[float] = []
+    rates, endpoint_id = EndpointRates(rate=20.0, burst=4.0), number_id("ept")
+
+    def borrow(owner: str, now: float) -> float:
+        waits.append(EndpointRates.borrow(rates, owner, now))
+        return waits[-1]
+
+    monkeypatch.setattr(tunnel.server._report_rates, "borrow", borrow)
+    for expected in (4, 8):
+        async with tunnel.welcomed(endpoint_id) as socket:
+            for _ in range(4):
+                await say(socket, REPORT)
+            while (await hear(socket))["next_sequence"] < expected:
+                pass
+    assert waits[:4] == [0.0] * 4
+    assert waits[-1] > 0
+    assert len(waits) == 8
+
+
+async def test_report_rates(tunnel: Tunnel) -> None:
+    """An endpoint may report 5000 events at once, and five each second from then on."""
+    rates = tunnel.server._report_rates
+    assert max(rates.borrow("ept", 0.0) for _ in range(5000)) == 0.0
+    assert rates.borrow("ept", 0.0) == pytest.approx(0.2)
 
 
 async def test_log_unavailable_for_a_while(tunnel: Tunnel) -> None:

@@ -1,10 +1,13 @@
 """Reading logs: auditors only, and never without a trace."""
 
 import base64
+import logging
 
 import pytest
+from sqlalchemy import text
 
 from controller_parts import Core, session_request
+from latchstring.controller.errors import StoreUnavailableError
 from latchstring.controller.log.names import OPERATOR_LOG
 from latchstring.controller.log.reader import LogReader
 from latchstring.controller.log.reading import LogReading
@@ -80,7 +83,7 @@ async def test_pages_follow_each_other(core: Core, reading: LogReading) -> None:
             parse_entry(base64.b64decode(view.entry))
         seen += [view.index for view in page.entries]
         start = page.next
-    assert seen == list(range(8))
+    assert seen == list(range(9))  # two of opening and the account, six denials, and this reading
     beyond = await reading.entries(auditor, OPERATOR_LOG, 99, 3)
     assert (beyond.entries, beyond.next) == ((), None)
     with pytest.raises(ProblemError) as caught:
@@ -105,3 +108,67 @@ async def test_journal_keys_outlive_a_revocation(core: Core, reading: LogReading
     keys = (await reading.journal_keys(auditor, machine.customer_id)).keys
     assert machine.journal.public_key().public_bytes_raw().hex() in {key.key for key in keys}
     assert len(keys) == 2
+
+
+@pytest.mark.parametrize("door", ["entries", "journal_keys"])
+async def test_entries_are_not_read_without_a_trace(core: Core, reading: LogReading, door: str) -> None:
+    """Who skips the list is logged before the answer, once for the pages of one reading and again ten minutes later."""
+    auditor, machine = await core.actor(Role.AUDITOR), await core.machine()
+
+    async def read() -> int:
+        if door == "entries":
+            await reading.entries(auditor, machine.customer_id, 0, 1)
+        else:
+            await reading.journal_keys(auditor, machine.customer_id)
+        return (await core.types(machine.customer_id)).count("log.read")
+
+    assert [await read(), await read()] == [1, 1]
+    assert (await core.log(machine.customer_id))[-1].event == events.LogRead(
+        account_id=auditor.account_id, source=auditor.source, operation="list"
+    )
+    core.clock.advance(10 * 60)
+    assert await read() == 2
+    assert "log.read" not in await core.types(OPERATOR_LOG)
+
+
+async def test_pages_belong_to_the_list(core: Core, reading: LogReading) -> None:
+    """The entries that are read after the list make no entry of their own, another account's reading does."""
+    auditor, other = await core.actor(Role.AUDITOR), await core.actor(Role.ADMIN, "bob@example.test")
+    await reading.list_logs(auditor, "verify")
+    await reading.entries(auditor, OPERATOR_LOG, 0, 10)
+    assert (await core.types(OPERATOR_LOG)).count("log.read") == 1
+    await reading.entries(other, OPERATOR_LOG, 0, 10)
+    assert (await core.types(OPERATOR_LOG)).count("log.read") == 2
+
+
+async def test_no_answer_without_its_trace(core: Core, reading: LogReading, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a reading cannot be logged nothing is read, and the next attempt is logged."""
+    auditor = await core.actor(Role.AUDITOR)
+
+    async def unavailable(*_arguments: object) -> None:
+        raise StoreUnavailableError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(core.writer, "record", unavailable)
+        for _ in range(2):
+            with pytest.raises(ProblemError) as caught:
+                await reading.entries(auditor, OPERATOR_LOG, 0, 10)
+            assert caught.value.code is ProblemCode.LOG_UNAVAILABLE
+    await reading.entries(auditor, OPERATOR_LOG, 0, 10)
+    assert (await core.types(OPERATOR_LOG)).count("log.read") == 1
+
+
+@pytest.mark.parametrize("start", [0, 3])
+async def test_damage_is_named(core: Core, reading: LogReading, caplog: pytest.LogCaptureFixture, start: int) -> None:
+    """A missing entry is told with its log and place, to the auditor and in one line to the administrator."""
+    auditor = await core.actor(Role.AUDITOR)
+    for _ in range(6):
+        await core.accounts.deny(auditor, "open_session")
+    async with core.store.write() as tx:
+        await tx.logs._connection.execute(text("delete from log_entries where log_id = 'operator' and entry_index = 3"))
+    with pytest.raises(ProblemError, match=r"^log operator is damaged at entry 3: ") as caught:
+        await reading.entries(auditor, OPERATOR_LOG, start, 5)
+    assert caught.value.code is ProblemCode.LOG_UNAVAILABLE
+    errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert errors == ["log operator is damaged at entry 3: it is not there"]
+    assert [record.exc_info for record in caplog.records if record.levelno == logging.ERROR] == [None]
