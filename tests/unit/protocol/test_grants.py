@@ -122,6 +122,7 @@ def test_an_offer_and_a_grant_are_immutable() -> None:
         {"engineer": {**OFFER["engineer"], "name": "Eve\x1b[2J"}},
         {"engineer": {**OFFER["engineer"], "name": "x" * 121}},
         {"engineer": {**OFFER["engineer"], "email": "no address"}},
+        {"engineer": {**OFFER["engineer"], "email": "\u0435va@vendor.test"}},  # a Cyrillic letter
         {"engineer": {**OFFER["engineer"], "email": "eve@vendor.test\n"}},
         {"ssh_public_key": "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43},
         {"ssh_public_key": OFFER["ssh_public_key"] + " comment"},
