@@ -1,6 +1,9 @@
 """The command line without an agent: exit codes, one line for each mistake, and what works offline."""
 
 import json
+import os
+import pty
+import sys
 from pathlib import Path
 
 import pytest
@@ -165,3 +168,24 @@ def test_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
     status, out, err = say(capsys, *command.split())
     assert (status, err) == (DONE, "")
     assert "Usage: latch-endpoint" in out
+
+
+def test_code_is_asked_for(tmp_path: Path) -> None:
+    """At a terminal ``enroll -`` asks for the code and does not show it; one line ends it, without an end of file."""
+    program = str(Path(sys.prefix) / "bin" / "latch-endpoint")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(program, [program, "enroll", "-", "--data", str(tmp_path / "endpoint")])  # noqa: S606 - our own program
+    printed = b""
+    while b"not shown" not in printed:
+        printed += os.read(terminal, 4096)
+    os.write(terminal, b"hello-there\n")
+    while True:
+        try:
+            printed += os.read(terminal, 4096)
+        except OSError:  # a terminal's end of file
+            break
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == FAILED
+    os.close(terminal)
+    assert b"not an enrolment code" in printed
+    assert b"hello-there" not in printed

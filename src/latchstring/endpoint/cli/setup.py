@@ -8,12 +8,14 @@ import click
 
 from latchstring.endpoint.cli.options import absolute, data_option
 
+_MAX_PIPED = 2000
+
 
 @click.command(
     epilog="""\b
 Examples:
   latch-endpoint enroll latch1.AbCd… --data /var/lib/latch-endpoint
-  latch-endpoint enroll - --data /var/lib/latch-endpoint    # the code comes on standard input
+  latch-endpoint enroll - --data /var/lib/latch-endpoint    # asks for the code, or takes it from a pipe
 """
 )
 @click.argument("code")
@@ -23,6 +25,9 @@ def enroll(*, code: str, proxy: str | None, path: Path) -> None:
     """Enrol this machine with the one-time CODE from the vendor.
 
     All keys are made here and never leave. Afterwards access is `ask`: nobody gets in without your yes.
+
+    While the command runs, other accounts of this machine can read a CODE that was typed as its argument: give `-`
+    where that matters.
     """
     import asyncio
 
@@ -33,7 +38,7 @@ def enroll(*, code: str, proxy: str | None, path: Path) -> None:
     from latchstring.protocol.enrolment import EnrolmentCodeError, parse_enrolment_code
 
     try:
-        parsed = parse_enrolment_code(sys.stdin.read(2000) if code == "-" else code)
+        parsed = parse_enrolment_code(_ask_for_code() if code == "-" else code)
         if proxy is not None:
             parse_proxy(proxy)
     except EnrolmentCodeError as error:
@@ -45,6 +50,13 @@ def enroll(*, code: str, proxy: str | None, path: Path) -> None:
         f"enrolled as {response.endpoint_name} of {response.customer_name} with {response.controller_name}; "
         f"access is ask. Next: latch-endpoint run --data {path}"
     )
+
+
+def _ask_for_code() -> str:
+    if sys.stdin.isatty():
+        asked: str = click.prompt("Enrolment code (not shown)", hide_input=True, err=True, type=str)
+        return asked
+    return sys.stdin.read(_MAX_PIPED)
 
 
 @click.command()
