@@ -1,6 +1,7 @@
 # ruff: noqa: PLC0415 - what a command does is imported when it runs, so that `--help` is quick
 """``access``: the switch."""
 
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,12 +36,15 @@ Examples:
 )
 @json_option
 @data_option
-def access(*, mode: str | None, seconds: int | None, as_json: bool, path: Path) -> None:
+@click.pass_obj
+def access(early: socket.socket | None, /, *, mode: str | None, seconds: int | None, as_json: bool, path: Path) -> None:
     """Show or move the switch: on, ask or off.
 
     Off ends every session at once, and works without the controller, with a full disk, and with an agent that hangs.
     """
-    asked = say_off(path, seconds) if mode == "off" else None
+    asked = early
+    if mode == "off" and asked is None:
+        asked = say_off(path, seconds)
     from latchstring.endpoint.cli.output import print_document
     from latchstring.endpoint.clock import SystemClock
     from latchstring.endpoint.data_directory import open_directory

@@ -3,7 +3,6 @@
 import contextlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 SOCKET_NAME: Final = "control.sock"
@@ -11,14 +10,15 @@ SOCKET_NAME: Final = "control.sock"
 
 
 @contextlib.contextmanager
-def short_path(path: Path) -> Iterator[str]:
+def short_path(path: str | os.PathLike[str]) -> Iterator[str]:
     """Return a name for ``path`` that fits, valid within the block: through a descriptor of its directory.
 
     Raises:
         OSError: the directory cannot be opened.
     """
-    descriptor = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    directory, name = os.path.split(path)
+    descriptor = os.open(directory or os.curdir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield f"/proc/self/fd/{descriptor}/{path.name}"
+        yield f"/proc/self/fd/{descriptor}/{name}"
     finally:
         os.close(descriptor)
