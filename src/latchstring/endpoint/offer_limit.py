@@ -1,17 +1,12 @@
-"""How many offers are taken up.
-
-Each leaves a signed statement in the journal, so without a limit a controller could fill this machine's disk, whatever
-the switch says.
-"""
+"""How many offers are taken up, whatever a controller sends."""
 
 import logging
 from typing import Final
 
 from latchstring.endpoint.clock import Clock
+from latchstring.protocol.offer_rate import OFFER_BURST, SECONDS_PER_OFFER
 from latchstring.protocol.token_bucket import TokenBucket
 
-OFFER_BURST: Final = 30.0
-SECONDS_PER_OFFER: Final = 10.0
 WARNING_SECONDS: Final = 60.0
 """The shortest time between two warnings about offers that were dropped."""
 

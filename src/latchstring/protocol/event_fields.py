@@ -69,6 +69,7 @@ class RequestRefusal(StrEnum):
     ROLE = "role"
     ENDPOINT_OFFLINE = "endpoint_offline"
     TOO_MANY_SESSIONS = "too_many_sessions"
+    TOO_MANY_REQUESTS = "too_many_requests"
 
 
 class DialRefusal(StrEnum):

@@ -28,6 +28,7 @@ class ProblemCode(StrEnum):
     SESSION_ENDED = "session_ended"
     REFUSED = "refused"
     TOO_MANY_SESSIONS = "too_many_sessions"
+    TOO_MANY_REQUESTS = "too_many_requests"
     ENROLMENT_REFUSED = "enrolment_refused"
     TOO_LARGE = "too_large"
     LOG_UNAVAILABLE = "log_unavailable"
@@ -52,6 +53,7 @@ STATUSES: Final = MappingProxyType(
         ProblemCode.SESSION_ENDED: HTTPStatus.CONFLICT,
         ProblemCode.REFUSED: HTTPStatus.CONFLICT,
         ProblemCode.TOO_MANY_SESSIONS: HTTPStatus.CONFLICT,
+        ProblemCode.TOO_MANY_REQUESTS: HTTPStatus.TOO_MANY_REQUESTS,
         ProblemCode.ENROLMENT_REFUSED: HTTPStatus.FORBIDDEN,
         ProblemCode.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         ProblemCode.LOG_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,

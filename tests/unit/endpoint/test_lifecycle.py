@@ -9,13 +9,13 @@ import pytest
 
 from endpoint_parts import House, make_house, make_offer, session_id
 from latchstring.endpoint.errors import EndpointError, RefusedError, UsageFaultError
-from latchstring.endpoint.offer_limit import SECONDS_PER_OFFER
 from latchstring.endpoint.policy import Policy
 from latchstring.endpoint.sandbox.errors import SandboxUnavailableError
 from latchstring.protocol.access import AccessMode
 from latchstring.protocol.endings import Reason
 from latchstring.protocol.events import EndpointEvent, SessionEnded, SessionGranted, SessionRefused
 from latchstring.protocol.grants import grant_from_offer
+from latchstring.protocol.offer_rate import OFFER_BURST, SECONDS_PER_OFFER
 
 ID = session_id()
 
@@ -214,11 +214,11 @@ async def test_all_ended_while_an_offer_arrives(house: House) -> None:
 async def test_a_flood_of_offers_leaves_no_trace(house: House, caplog: pytest.LogCaptureFixture) -> None:
     """With access off a controller that floods gets its first offers refused; the others add nothing to the journal."""
     house.mode = AccessMode.OFF
-    for number in range(100):
+    for number in range(int(OFFER_BURST) + 70):
         house.lifecycle.offer(make_offer(0, session_id=numbered_id(number)))
     await house.lifecycle.settle()
     await house.journal.flush(5)
-    assert house.types() == ["session.refused"] * 30
+    assert house.types() == ["session.refused"] * int(OFFER_BURST)
     assert [record.levelname for record in caplog.records].count("WARNING") == 1
 
 

@@ -9,11 +9,11 @@ from latchstring.endpoint.offer_limit import OfferLimit
 
 
 def test_a_burst_and_then_one_per_ten_seconds(caplog: pytest.LogCaptureFixture) -> None:
-    """Thirty offers at once are admitted, then one each ten seconds, and what is dropped is told once a minute."""
+    """Three hundred offers at once are admitted, then one each ten seconds, and drops are told once a minute."""
     clock = FakeClock()
     limit = OfferLimit(clock)
     with caplog.at_level(logging.WARNING):
-        assert [limit.admit() for _ in range(40)] == [True] * 30 + [False] * 10
+        assert [limit.admit() for _ in range(310)] == [True] * 300 + [False] * 10
         assert len(caplog.messages) == 1
         for _ in range(6):
             clock.elapsed += 10

@@ -14,9 +14,9 @@ from typing import Final
 from aiohttp import WSMessage, WSMsgType, web
 
 from latchstring.certs.errors import CertificateError
-from latchstring.controller.channels.endpoint_rates import EndpointRates
 from latchstring.controller.channels.outbox import Outbox
 from latchstring.controller.channels.ports import Renewals, Reports
+from latchstring.controller.endpoint_rates import EndpointRates
 from latchstring.controller.errors import HelloRefusedError, ReportError, StoreUnavailableError
 from latchstring.protocol.messages import (
     Acknowledged,

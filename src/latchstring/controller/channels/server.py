@@ -25,9 +25,9 @@ from latchstring.controller.channels.channel import (
     decode_frame,
     malformed,
 )
-from latchstring.controller.channels.endpoint_rates import EndpointRates
 from latchstring.controller.channels.hub import ChannelHub
 from latchstring.controller.channels.ports import HelloAnswer, Renewals, Reports
+from latchstring.controller.endpoint_rates import EndpointRates
 from latchstring.controller.errors import HelloRefusedError, StoreUnavailableError
 from latchstring.controller.https.admission import source_of
 from latchstring.controller.ports import Clock

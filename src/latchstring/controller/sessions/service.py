@@ -4,6 +4,7 @@ from typing import Final
 
 from latchstring.certs.ssh_public_key import format_public_key, key_fingerprint, parse_public_key
 from latchstring.controller.accounts.actor import Actor
+from latchstring.controller.endpoint_rates import EndpointRates
 from latchstring.controller.sessions.closing import close_session
 from latchstring.controller.sessions.dependencies import SessionDependencies
 from latchstring.controller.sessions.views import session_view
@@ -13,6 +14,7 @@ from latchstring.protocol.api import MAX_PAGE, SessionList, SessionRequest, Sess
 from latchstring.protocol.events import RelayClosed, RequestRefusal, SessionRequested, SessionRequestRefused
 from latchstring.protocol.ids import RANDOM_BYTES, make_id
 from latchstring.protocol.messages import Offer
+from latchstring.protocol.offer_rate import CONTROLLER_OFFER_BURST, CONTROLLER_SECONDS_PER_OFFER
 from latchstring.protocol.problems import ProblemCode, ProblemError
 from latchstring.protocol.session_state import WAITING, SessionState
 
@@ -29,6 +31,10 @@ _REFUSALS: Final = {
         ProblemCode.TOO_MANY_SESSIONS,
         "too many sessions are open, of yours or at this endpoint; close some",
     ),
+    RequestRefusal.TOO_MANY_REQUESTS: (
+        ProblemCode.TOO_MANY_REQUESTS,
+        "this endpoint was asked for too many sessions in a short time; try again in a minute",
+    ),
 }
 
 
@@ -42,6 +48,7 @@ class SessionService:
 
     def __init__(self, dependencies: SessionDependencies) -> None:
         self._dependencies = dependencies
+        self._offers = EndpointRates(rate=1 / CONTROLLER_SECONDS_PER_OFFER, burst=CONTROLLER_OFFER_BURST)
 
     async def request(self, actor: Actor, request: SessionRequest) -> SessionView:
         """Ask for a session. It is logged, and then offered to its endpoint.
@@ -49,8 +56,8 @@ class SessionService:
         A refusal by the controller itself is logged too.
 
         Raises:
-            ProblemError: ``unknown_endpoint``, ``bad_request`` (the key), ``wrong_role``, ``endpoint_offline`` or
-                ``too_many_sessions``.
+            ProblemError: ``unknown_endpoint``, ``bad_request`` (the key), ``wrong_role``, ``endpoint_offline``,
+                ``too_many_sessions`` or ``too_many_requests``.
         """
         key = _engineer_key(request)
         async with self._dependencies.store.write() as tx:
@@ -131,6 +138,8 @@ class SessionService:
         at_endpoint = await tx.sessions.count_open(endpoint_id=endpoint.id)
         if of_account >= MAX_OPEN_PER_ACCOUNT or at_endpoint >= MAX_OPEN_PER_ENDPOINT:
             return RequestRefusal.TOO_MANY_SESSIONS
+        if not self._offers.take(endpoint.id, self._dependencies.clock.monotonic()):
+            return RequestRefusal.TOO_MANY_REQUESTS
         return None
 
     async def _add(

@@ -18,10 +18,10 @@ from latchstring.certs.errors import CertificateRequestError
 from latchstring.controller.addresses import Address
 from latchstring.controller.channels import channel as channel_module
 from latchstring.controller.channels import server as server_module
-from latchstring.controller.channels.endpoint_rates import EndpointRates
 from latchstring.controller.channels.hub import ChannelHub
 from latchstring.controller.channels.server import ChannelServer
 from latchstring.controller.clock import SystemClock
+from latchstring.controller.endpoint_rates import EndpointRates
 from latchstring.controller.errors import HelloRefusedError, ReportGapError, StoreUnavailableError
 from latchstring.controller.https.admission import AdmissionLimits
 from latchstring.controller.https.listener import ListenerLimits, bind

@@ -7,7 +7,8 @@ import pytest
 from controller_parts import Core, session_request
 from latchstring.protocol import events
 from latchstring.protocol.endings import Reason
-from latchstring.protocol.events import Role
+from latchstring.protocol.events import RequestRefusal, Role, SessionRequestRefused
+from latchstring.protocol.offer_rate import CONTROLLER_OFFER_BURST, CONTROLLER_SECONDS_PER_OFFER
 from latchstring.protocol.problems import ProblemCode, ProblemError
 from latchstring.protocol.purposes import Purpose
 from latchstring.protocol.session_state import SessionState
@@ -79,6 +80,29 @@ async def test_too_many_sessions_are_refused(core: Core, monkeypatch: pytest.Mon
     with pytest.raises(ProblemError) as caught:
         await core.sessions.request(actor, session_request())
     assert caught.value.code is ProblemCode.TOO_MANY_SESSIONS
+
+
+async def test_too_frequent_requests_are_refused(core: Core) -> None:
+    """An endpoint is offered no more than it would take up; the refusal is logged, and others are asked meanwhile."""
+    actor, machine = await core.actor(), await core.machine()
+    await core.connect(machine)
+    await core.connect(await core.machine("acme-pbx2"))
+
+    async def ask_and_withdraw(endpoint: str) -> None:
+        view = await core.sessions.request(actor, session_request(endpoint))
+        await core.sessions.close(actor, view.id)
+
+    for _ in range(int(CONTROLLER_OFFER_BURST)):
+        await ask_and_withdraw("acme-pbx1")
+    with pytest.raises(ProblemError) as caught:
+        await ask_and_withdraw("acme-pbx1")
+    assert caught.value.code is ProblemCode.TOO_MANY_REQUESTS
+    logged = (await core.log(machine.customer_id))[-1].event
+    assert isinstance(logged, SessionRequestRefused)
+    assert logged.refusal is RequestRefusal.TOO_MANY_REQUESTS
+    await ask_and_withdraw("acme-pbx2")
+    core.clock.advance(CONTROLLER_SECONDS_PER_OFFER)
+    await ask_and_withdraw("acme-pbx1")
 
 
 async def test_others_sessions_are_out_of_sight(core: Core) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latchstring.controller.channels.endpoint_rates import EndpointRates
+from latchstring.controller.endpoint_rates import EndpointRates
 
 
 def test_each_endpoint_has_its_own() -> None:
