@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import pwd
+import select
 import shutil
 import signal
 import subprocess
@@ -246,6 +248,19 @@ async def test_no_signal_from_inside_ends_the_sandbox() -> None:
         assert (await run(inside, "kill -INT $$"))[0] == ChildExit(signal=signal.SIGINT)
         assert (await run(inside, "grep -E '^SigIgn:[[:space:]]*0+$' /proc/self/status"))[0] == ChildExit(status=0)
         assert inside.is_alive
+
+
+@on_both_loops
+async def test_a_kill_is_timed_to_the_proof() -> None:
+    """The time of a kill is reported also to who asks in the very turn of the loop in which the proof came."""
+    ticks = itertools.count()
+    inside = await Sandbox.start(SandboxSpec(), clock=lambda: float(next(ticks)))
+    inside.kill_now()
+    select.select([inside._namespace._outer], [], [], SECONDS)  # the loop does not turn until all is over
+    while not inside._namespace.ended.done():  # noqa: ASYNC110 - each turn of the loop is looked at
+        await asyncio.sleep(0)
+    assert (await inside.kill()).seconds > 0
+    assert (await inside.kill()).seconds > 0
 
 
 @as_root

@@ -171,14 +171,16 @@ class Sandbox:
     async def kill(self) -> KillReport:
         """Kill everything in the sandbox and wait for the proof. May be called again, also after it has ended."""
         self.kill_now()
-        began = self._killed_at or 0.0
+        killed_at = self._clock() if self._killed_at is None else self._killed_at
         try:
             async with asyncio.timeout(KILL_SECONDS):
                 await self.wait_ended()
                 await asyncio.shield(self._namespace.reaped)
         except TimeoutError:
-            return KillReport(self._namespace.count_processes(), self._clock() - began)
-        return KillReport(0, max(0.0, (self._ended_at or began) - began))
+            return KillReport(self._namespace.count_processes(), self._clock() - killed_at)
+        # The proof may be here before the callback that notes its time has run.
+        ended_at = self._clock() if self._ended_at is None else self._ended_at
+        return KillReport(0, max(0.0, ended_at - killed_at))
 
     async def _become_ready(self) -> None:
         await asyncio.shield(self._namespace.identified)
