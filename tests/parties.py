@@ -161,7 +161,11 @@ class Site:
 
     def environment(self, home: str = "engineer") -> dict[str, str]:
         """The environment of one person's commands."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("PYTHON") and not name.lower().endswith("_proxy")
+        }
         return {
             **inherited,
             "LATCH_HOME": str(self.root / home),

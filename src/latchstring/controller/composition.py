@@ -21,6 +21,7 @@ from latchstring.controller.enrolment.directory import EndpointDirectory
 from latchstring.controller.log.reading import LogReading
 from latchstring.controller.relay.server import Relay
 from latchstring.controller.relay_bridge import RelayBridge
+from latchstring.controller.relay_websockets import RelayWebSockets
 from latchstring.controller.sessions.dependencies import SessionDependencies
 from latchstring.controller.sessions.dialling import DialService, RelayAddress
 from latchstring.controller.sessions.presence import Presence
@@ -28,6 +29,7 @@ from latchstring.controller.sessions.reports import EndpointReports
 from latchstring.controller.sessions.service import SessionService
 from latchstring.controller.sessions.sweeper import Sweeper, SweepSettings
 from latchstring.protocol.api import RootResponse
+from latchstring.protocol.relay_websocket import RELAY_PATH
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Controller:
 
     api: web.Application
     channels: ChannelServer
+    relay_websockets: RelayWebSockets
     sessions: SessionService
     sweeper: Sweeper
 
@@ -70,8 +73,12 @@ def compose(foundation: Foundation, relay: Relay, public: BoundAddresses) -> Con
         ),
         *audit_routes(LogReading(foundation.store, foundation.writer)),
     ]
+    relay_websockets = RelayWebSockets(relay, monotonic=foundation.clock.monotonic)
+    api = make_application(described(routes, version=__version__), accounts)
+    api.router.add_route("GET", RELAY_PATH, relay_websockets.handle)
     return Controller(
-        api=make_application(described(routes, version=__version__), accounts),
+        api=api,
+        relay_websockets=relay_websockets,
         channels=ChannelServer(
             hub,
             reports=EndpointReports(dependencies, presence),

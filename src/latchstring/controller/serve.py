@@ -150,10 +150,12 @@ async def _start(
     _in_background(stack, "sweeps", repeat("a sweep", SWEEP_SECONDS, controller.sweeper.step))
     _in_background(stack, "certificates", repeat("certificates", CERTIFICATE_SECONDS, certificates.refresh))
     people = TlsSite(controller.api, listeners.people, certificates.people.context, _PEOPLE)
-    tunnel = TlsSite(controller.channels.application(), listeners.tunnel, certificates.tunnel.context, _TUNNEL)
+    channels = controller.channels.application(controller.relay_websockets.handle)
+    tunnel = TlsSite(channels, listeners.tunnel, certificates.tunnel.context, _TUNNEL)
     for site in (people, tunnel):
         stack.push_async_callback(site.close)
         await site.start()
+    stack.push_async_callback(controller.relay_websockets.close)
     stack.push_async_callback(controller.channels.close)
     for site in (people, tunnel):
         stack.push_async_callback(site.stop_accepting)

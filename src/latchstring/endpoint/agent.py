@@ -44,6 +44,8 @@ from latchstring.endpoint.policy import Policy
 from latchstring.endpoint.policy_file import read_policy
 from latchstring.endpoint.proxies import Proxy, find_proxy
 from latchstring.endpoint.relay_address import RelayAddress
+from latchstring.endpoint.relay_ways import RelayWays
+from latchstring.endpoint.relay_websockets import RelayWebSockets
 from latchstring.endpoint.renewal import Renewal
 from latchstring.endpoint.sandboxes import Sandboxes
 from latchstring.endpoint.sessions_account import account_warning, sessions_account
@@ -94,13 +96,21 @@ class Agent:
             journal=self._journal,
             clock=clock,
         )
+        relay = find_relay(settings, identity)
+        self._relay_websockets = RelayWebSockets(identity, find_proxy=self._find_proxy, monotonic=clock.monotonic)
+        self._relay_ways = RelayWays(
+            relay,
+            find_proxy=self._find_proxy,
+            open_websocket=self._relay_websockets.open,
+            monotonic=clock.monotonic,
+        )
         self._dialler = Dialler(
             self._lifecycle.sessions,
             self._journal,
-            relay=find_relay(settings, identity),
+            relay=relay,
+            connect=self._relay_ways.connect,
             serve=self._serve,
             report=self._report,
-            find_proxy=self._find_proxy,
         )
         self._link = ControllerLink(
             self._lifecycle,
@@ -164,6 +174,7 @@ class Agent:
         await self._local.close()
         await asyncio.gather(*self._lifecycle.end_all(Reason.AGENT_STOPPED))
         await self._dialler.close()
+        await self._relay_websockets.close()
         await self._lifecycle.settle()
         self._link.close()
         self._journal.record(AgentStopped())
@@ -187,6 +198,7 @@ class Agent:
             agent_version=__version__,
             connected=self._channel.connected,
             connection_problem=self._channel.last_failure or None,
+            relay_way=self._relay_ways.last,
             clock_skew_seconds=None if skew is None else round(skew),
             requests_waiting=len(self._lifecycle.requests.shown()),
             live_sessions=len(self._lifecycle.sessions),

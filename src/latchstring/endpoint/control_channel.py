@@ -15,9 +15,9 @@ import aiohttp
 from aiohttp import ClientWebSocketResponse, WSMessage, WSMsgType
 
 from latchstring.certs.keyfiles import KeyFileError
-from latchstring.certs.tls_contexts import client_context
 from latchstring.endpoint.backoff import LAST_CEILING, Backoff
 from latchstring.endpoint.clock import Clock
+from latchstring.endpoint.controller_websocket import connect_websocket
 from latchstring.endpoint.errors import EnrolmentError, JournalError, one_line
 from latchstring.endpoint.identity import Identity
 from latchstring.endpoint.journal.journal import Journal
@@ -179,18 +179,16 @@ class ControlChannel:
         return ChannelFailedError("the connection was closed")
 
     async def _connect_and_talk(self) -> None:
-        host, port = self._identity.enrolment.tunnel_host, self._identity.enrolment.tunnel_port
-        context = client_context(self._identity.root, credentials=self._identity.tunnel)
-        proxy = self._find_proxy(host)
         async with aiohttp.ClientSession() as session:
             async with asyncio.timeout(CONNECT_SECONDS):
-                socket = await session.ws_connect(
-                    f"https://{f'[{host}]' if ':' in host else host}:{port}{CONTROL_PATH}",
-                    ssl=context,
+                socket = await connect_websocket(
+                    session,
+                    self._identity,
+                    CONTROL_PATH,
+                    find_proxy=self._find_proxy,
                     heartbeat=HEARTBEAT_SECONDS,
                     max_msg_size=MAX_MESSAGE_BYTES,
                     timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS),
-                    proxy=None if proxy is None else proxy.url,
                 )
             async with socket:
                 self._socket = socket

@@ -4,15 +4,12 @@ A dial is for one session. What arrives on its socket can reach that session onl
 """
 
 import asyncio
-import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from latchstring.endpoint.journal.journal import Journal
-from latchstring.endpoint.proxies import Proxy
-from latchstring.endpoint.proxy_connect import open_tunnel
 from latchstring.endpoint.relay_address import RelayAddress
 from latchstring.endpoint.session import LiveSession
 from latchstring.endpoint.session_table import SessionTable
@@ -34,7 +31,6 @@ MAX_DIALS: Final = 64
 """Connections to the relay at once that wait for their engineer."""
 MAX_CONNECTIONS: Final = 256
 """Connections to the relay at once, paired ones included."""
-_CONNECT_SECONDS: Final = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -70,9 +66,9 @@ class Dialler:
         sessions: the live ones; a dial for any other fails.
         journal: where refused connections are recorded.
         relay: the only address that is dialled; a dial to any other is refused.
+        connect: connects to that address, one way or another.
         serve: runs SSH on a socket.
         report: tells the controller that a dial failed.
-        find_proxy: returns the HTTP proxy on the way to a host, if there is one.
     """
 
     def __init__(
@@ -81,16 +77,16 @@ class Dialler:
         journal: Journal,
         *,
         relay: RelayAddress,
+        connect: Callable[[], Awaitable[socket.socket]],
         serve: ServeSocket,
         report: Callable[[DialFailed], Awaitable[None]],
-        find_proxy: Callable[[str], Proxy | None],
     ) -> None:
         self._sessions = sessions
         self._journal = journal
         self._relay = relay
+        self._connect = connect
         self._serve = serve
         self._report = report
-        self._find_proxy = find_proxy
         self._tasks = Tasks()
         self._waiting = 0
         self._connections = 0
@@ -128,37 +124,24 @@ class Dialler:
     async def _connect_or_fail(self, message: DialRelay) -> socket.socket | None:
         self._waiting += 1
         try:
-            return await self._connect(message)
+            return await self._connect_and_pair(message)
         except (OSError, TimeoutError, ValueError) as error:
             await self._fail(message, DialFailure.UNREACHABLE, str(error) or "no answer in time")
         finally:
             self._waiting -= 1
         return None
 
-    async def _connect(self, message: DialRelay) -> socket.socket:
+    async def _connect_and_pair(self, message: DialRelay) -> socket.socket:
         """Return a socket that is paired with the engineer's.
 
         Raises:
-            OSError: the relay, or the proxy on the way, cannot be reached.
+            OSError: the relay cannot be reached.
             TimeoutError: it did not answer in time.
             PreambleError: the relay did not pair.
         """
-        async with asyncio.timeout(_CONNECT_SECONDS):
-            connection = await self._open(message.host, message.port)
+        connection = await self._connect()
         try:
             await self._pair(connection, message)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    async def _open(self, host: str, port: int) -> socket.socket:
-        proxy = self._find_proxy(host)
-        if proxy is None:
-            return await _connect_to(host, port)
-        connection = await _connect_to(proxy.host, proxy.port)
-        try:
-            await open_tunnel(connection, proxy, host, port)
         except BaseException:
             connection.close()
             raise
@@ -181,30 +164,3 @@ class Dialler:
     async def _fail(self, message: DialRelay, failure: DialFailure, reason: str) -> None:
         _log.warning("dial %s of session %s failed: %s", message.dial_id, message.session_id, reason)
         await self._report(DialFailed(session_id=message.session_id, dial_id=message.dial_id, failure=failure))
-
-
-async def _connect_to(host: str, port: int) -> socket.socket:
-    """Return a connection to the first of the host's addresses that answers.
-
-    Raises:
-        OSError: none does.
-    """
-    loop = asyncio.get_running_loop()
-    failure: OSError = OSError(f"{host} has no address")
-    for family, kind, number, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        connection = socket.socket(family, kind | socket.SOCK_CLOEXEC, number)
-        try:
-            connection.setblocking(False)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            await loop.sock_connect(connection, address)
-        except OSError as error:
-            connection.close()
-            failure = error
-        except BaseException:
-            with contextlib.suppress(OSError):
-                connection.close()
-            raise
-        else:
-            return connection
-    raise failure

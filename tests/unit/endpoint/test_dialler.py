@@ -11,8 +11,8 @@ import pytest
 from endpoint_parts import House, make_house, session_id
 from latchstring.endpoint import dialler as dialler_module
 from latchstring.endpoint.dialler import Dialler
-from latchstring.endpoint.proxies import Proxy, parse_proxy
 from latchstring.endpoint.relay_address import RelayAddress
+from latchstring.endpoint.relay_ways import connect_tcp
 from latchstring.endpoint.ssh.ports import SessionDirectory
 from latchstring.protocol.access import AccessMode
 from latchstring.protocol.dial import PREAMBLE_BYTES, Role, Status, parse_preamble, verify_preamble
@@ -31,7 +31,6 @@ class Ends:
     relay: socket.socket
     failures: "asyncio.Queue[DialFailed]" = field(default_factory=asyncio.Queue)
     served: "asyncio.Queue[tuple[socket.socket, SessionDirectory]]" = field(default_factory=asyncio.Queue)
-    proxy: Proxy | None = None
 
     def message(self, number: int = 0) -> DialRelay:
         """Return the controller's wish for a dial to the relay."""
@@ -67,9 +66,9 @@ async def ends(tmp_path: Path) -> AsyncIterator[Ends]:
                 house.lifecycle.sessions,
                 house.journal,
                 relay=RelayAddress(*relay.getsockname()),
+                connect=lambda: connect_tcp(*relay.getsockname()),
                 serve=serve,
                 report=report,
-                find_proxy=lambda _: ends.proxy,
             )
             ends = Ends(house, dialler, relay)
             yield ends
@@ -156,20 +155,6 @@ async def test_too_many(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
         ends.dialler.dial(ends.message())
     assert (await ends.failures.get()).failure is DialFailure.REFUSED
     assert ends.failures.empty()
-
-
-async def test_through_a_proxy(ends: Ends) -> None:
-    """With a proxy on the way, the relay is reached through it, and the preamble comes after its answer."""
-    loop = asyncio.get_running_loop()
-    host, port = ends.relay.getsockname()
-    ends.proxy = parse_proxy(f"http://{host}:{port}")
-    ends.dialler.dial(ends.message())
-    with await ends.accept() as connection:
-        assert (await loop.sock_recv(connection, 4096)).startswith(b"CONNECT 127.0.0.1:")
-        await loop.sock_sendall(connection, b"HTTP/1.1 200 OK\r\n\r\n")
-        parse_preamble(await loop.sock_recv(connection, PREAMBLE_BYTES))
-        await loop.sock_sendall(connection, Status.PAIRED.wire)
-        await ends.served.get()
 
 
 async def test_a_cut_session_takes_its_dial_along(ends: Ends) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from latchstring.certs.errors import CertificateError
 from latchstring.certs.x509_verify import endpoint_id_of
@@ -41,6 +42,7 @@ from latchstring.protocol.messages import (
     encode_message,
 )
 from latchstring.protocol.problems import ProblemCode, ProblemError
+from latchstring.protocol.relay_websocket import RELAY_PATH
 from latchstring.protocol.token_bucket import TokenBucket
 
 HELLO_SECONDS: Final = 10.0
@@ -79,11 +81,21 @@ class ChannelServer:
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
 
-    def application(self) -> web.Application:
-        """Return the application that the tunnel's listener serves."""
+    def application(self, relay_websocket: Handler) -> web.Application:
+        """Return the application that the tunnel's listener serves.
+
+        Args:
+            relay_websocket: serves the relay's stream, for endpoints only.
+        """
+
+        async def relay(request: web.Request) -> web.StreamResponse:
+            _endpoint_of(request)
+            return await relay_websocket(request)
+
         application = web.Application(middlewares=[answer_problems])
         application.on_response_prepare.append(set_headers)
         application.router.add_route("GET", CONTROL_PATH, self._handle)
+        application.router.add_route("GET", RELAY_PATH, relay)
         return application
 
     async def close(self) -> None:

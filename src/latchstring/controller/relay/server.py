@@ -85,9 +85,23 @@ class Relay:
             tally=self._tally,
             on_paired=self._splice,
         )
-        self._listener = Listener(listening, loop=loop, on_connection=self._admit, on_pause=self._count_pause)
+        self._listener = Listener(listening, loop=loop, on_connection=self.admit, on_pause=self._count_pause)
         self._sweeper = loop.create_task(self._sweep_for_ever())
         return self._listener.address
+
+    def admit(self, connection: socket.socket, address: str) -> None:
+        """Take a connection from the IP address ``address``, whichever listener accepted it."""
+        self._tally.accepted += 1
+        try:
+            sockets.set_up(connection)
+        except OSError:  # it has broken already
+            connection.close()
+            self._tally.left += 1
+            return
+        if self._pairing is None:
+            connection.close()
+        else:
+            self._pairing.admit(connection, address)
 
     def issue(self, session_id: str) -> Dial:
         """Return a new dial: one ticket for the engineer's client and one for the endpoint.
@@ -138,17 +152,6 @@ class Relay:
             open_bytes_from_engineer=sum(pair.bytes_from_engineer for pair in self._pairs),
             open_bytes_from_endpoint=sum(pair.bytes_from_endpoint for pair in self._pairs),
         )
-
-    def _admit(self, connection: socket.socket, address: str) -> None:
-        self._tally.accepted += 1
-        try:
-            sockets.set_up(connection)
-        except OSError:  # it has broken already
-            connection.close()
-            self._tally.left += 1
-            return
-        if self._pairing is not None:
-            self._pairing.admit(connection, address)
 
     def _count_pause(self) -> None:
         self._tally.accept_pauses += 1

@@ -2,22 +2,25 @@
 
 import contextlib
 import socket
-import struct
 from typing import Final
+
+from latchstring.streams.carried_socket import CarriedSocket, reset_on_close
 
 _KEEPALIVE_IDLE_SECONDS: Final = 30
 _KEEPALIVE_INTERVAL_SECONDS: Final = 15
 _KEEPALIVE_PROBES: Final = 6
 _DEAD_AFTER_MILLISECONDS: Final = 120_000
-_LINGER_NOT: Final = struct.pack("ii", 1, 0)
 
 
 def set_up(connection: socket.socket) -> None:
     """Make a connection non-blocking and prompt, and let the kernel end it when its peer has been gone for 2 minutes.
 
     ``TCP_USER_TIMEOUT`` covers a peer that goes while bytes are on their way to it, keepalive one that goes in silence.
+    A connection that is carried is its carrier's to watch.
     """
     connection.setblocking(False)
+    if isinstance(connection, CarriedSocket):
+        return
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_SECONDS)
@@ -55,6 +58,5 @@ def close_with(connection: socket.socket, last_bytes: bytes = b"") -> None:
 
 def reset(connection: socket.socket) -> None:
     """Close at once: what the kernel still holds for the peer is dropped, and the peer gets a reset."""
-    with contextlib.suppress(OSError):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+    reset_on_close(connection)
     connection.close()

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from latchstring.endpoint.local.messages import SessionView, StatusAnswer
 
 _TOLERATED_SKEW_SECONDS = 60
+_RELAY_WAYS = {
+    None: "not needed yet",
+    "direct": "reached directly",
+    "websocket": "reached through the controller's port for endpoints only, which is slower: is its own port blocked?",
+}
 
 
 @click.command()
@@ -124,6 +129,7 @@ def _show_status(answer: "StatusAnswer") -> None:
     if answer.running:
         rows += [
             ("controller", f"{answer.controller}, {_connection(answer)}"),
+            ("relay", _RELAY_WAYS[answer.relay_way]),
             ("clock", _clock(answer.clock_skew_seconds)),
             ("requests", f"{answer.requests_waiting} waiting"),
             ("sessions", f"{answer.live_sessions} live"),

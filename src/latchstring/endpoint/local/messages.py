@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from latchstring.endpoint.relay_way import RelayWay
 from latchstring.protocol.access import AccessMode
 from latchstring.protocol.capabilities import Capabilities
 from latchstring.protocol.events import Count
@@ -113,6 +114,7 @@ class StatusAnswer(Frozen):
     agent_version: str | None = None
     connected: bool = False
     connection_problem: str | None = None
+    relay_way: RelayWay | None = None
     clock_skew_seconds: int | None = None
     requests_waiting: Count = 0
     live_sessions: Count = 0

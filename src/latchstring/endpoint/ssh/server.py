@@ -7,10 +7,8 @@ X11 forwarding, remote forwards, tunnels, Unix sockets. What the customer's poli
 """
 
 import asyncio
-import contextlib
 import logging
 import socket
-import struct
 from collections.abc import Awaitable
 from typing import Final
 
@@ -29,9 +27,9 @@ from latchstring.endpoint.ssh.identity import HostIdentity
 from latchstring.endpoint.ssh.options import server_options
 from latchstring.endpoint.ssh.ports import RefusedError, SessionAccess, SessionDirectory
 from latchstring.endpoint.ssh.process_channel import ProcessChannel
+from latchstring.streams.carried_socket import reset_on_close
 
 _logger: Final = logging.getLogger(__name__)
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _NOT_AUTHENTICATED: Final = "not_authenticated"
 _NOT_RECORDED: Final = "not_recorded"
 _KEY_NOT_PROVEN: Final = "key_not_proven"
@@ -49,7 +47,7 @@ async def serve_session_socket(
     Cancelling it cuts the connection.
 
     Args:
-        sock: connected to the engineer's client through the relay; ours from now on.
+        sock: connected to the engineer's client through the relay, by TCP or carried; ours from now on.
         identity: the endpoint's host key and certificate.
         user_ca: the pinned user authority, on one line.
         sessions: the sessions that may be reached through this socket.
@@ -58,8 +56,10 @@ async def serve_session_socket(
     guest = _Guest(sock, identity=identity, user_ca=user_ca, sessions=sessions)
     options = server_options(identity, user_ca, lambda: guest)
     sock.setblocking(False)
+    # uvloop tells sockets of the two families apart.
+    attach = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
     try:
-        await loop.create_connection(lambda: SessionConnection(loop, options, guest), sock=sock)
+        await attach(lambda: SessionConnection(loop, options, guest), sock=sock)
     except BaseException:
         sock.close()
         raise
@@ -102,8 +102,7 @@ class _Guest(asyncssh.SSHServer):
             return
         if self._channels is not None:
             self._channels.was_cut = True
-        with contextlib.suppress(OSError):
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        reset_on_close(self._sock)
         self._connection.abort()
 
     async def leave(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from eventually import eventually
 from http_clients import http_client
@@ -157,6 +158,11 @@ async def hear_goodbye(socket: aiohttp.ClientWebSocketResponse, code: GoodbyeCod
     return int(message["retry_after_seconds"])
 
 
+async def no_relay(_request: web.Request) -> web.StreamResponse:
+    """Stand where the relay's stream is served."""
+    return web.Response(text="relay")
+
+
 @pytest.fixture
 async def tunnel(tmp_path: Path) -> AsyncIterator[Tunnel]:
     """A running listener."""
@@ -164,7 +170,7 @@ async def tunnel(tmp_path: Path) -> AsyncIterator[Tunnel]:
     server = ChannelServer(hub, reports=services, renewals=services, clock=SystemClock())
     listener = bind(Address("127.0.0.1", 0))
     limits = ListenerLimits(connections=AdmissionLimits(total=50, per_source=50))
-    site = TlsSite(server.application(), listener, identities.server(clients=True), limits)
+    site = TlsSite(server.application(no_relay), listener, identities.server(clients=True), limits)
     await site.start()
     yield Tunnel(identities, services, hub, server, site, f"https://127.0.0.1:{listener.getsockname()[1]}")
     await server.close()
