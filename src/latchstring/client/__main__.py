@@ -21,13 +21,19 @@ def main() -> int:
         return FAILED
 
 
+def say(line: str) -> None:
+    """Say one line on standard error, if there is one: `print` would turn to standard output, where `ssh` listens."""
+    if sys.stderr is not None:
+        print(f"latch: {line}", file=sys.stderr)  # noqa: T201 - the one line that people get
+
+
 def exit_code(error: Exception | None) -> int:
     """Say on standard error what went wrong, in one line, and return the code for it."""
     from latchstring.client.errors import RefusedError, UnreachableError, UsageFaultError  # noqa: PLC0415 - as above
 
     if error is None:
         return DONE
-    print(f"latch: {error}", file=sys.stderr)  # noqa: T201 - the one line that people get
+    say(str(error))
     for kind, code in ((UsageFaultError, USAGE), (RefusedError, REFUSED), (UnreachableError, UNREACHABLE)):
         if isinstance(error, kind):
             return code
@@ -53,11 +59,11 @@ def _connect(host: str) -> int:
 
     gc.disable()  # a process that lives for milliseconds leaves no garbage worth looking for
 
-    from latchstring.client.connect import STANDARD_OUTPUT, connect  # noqa: PLC0415 - other commands need not load it
+    from latchstring.client.connect import STANDARD_OUTPUT, World, connect  # noqa: PLC0415 - other commands need not load it
     from latchstring.client.errors import ClientError  # noqa: PLC0415 - as above
 
     try:
-        connect(host, environment=os.environ, output=STANDARD_OUTPUT, clock=time.monotonic)
+        connect(host, output=STANDARD_OUTPUT, world=World(os.environ, time.monotonic, say))
     except ClientError as error:
         return exit_code(error)
     # ssh waits for our end, and nothing is left to clean up: skip the interpreter's own farewell.

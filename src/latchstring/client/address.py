@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from latchstring.client.errors import UsageFaultError, one_line
+from latchstring.client.tcp import authority
 
 DEFAULT_PORT: Final = 443
 
@@ -22,7 +23,7 @@ class Address:
     @property
     def authority(self) -> str:
         """``host:port``, with brackets around an IPv6 address."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return authority(self.host, self.port)
 
     @property
     def url(self) -> str:

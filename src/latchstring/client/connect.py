@@ -8,12 +8,15 @@ Standard library only, and as little of it as it takes. In order:
 4. Connect to the relay, prove the ticket, wait until the endpoint is there too.
 5. Hand the connected socket to ``ssh`` over our standard output (``ProxyUseFdpass``), and end.
 
+Where the relay cannot be reached, the same stream goes through the controller's HTTPS port (``relay_way``).
+
 A dial that is given up on leaves nothing behind: its ticket lapses by itself.
 """
 
 import json
 import os
 import socket
+import ssl
 import stat
 from collections.abc import Callable, Mapping
 
@@ -27,9 +30,9 @@ from latchstring.client.errors import (
     UsageFaultError,
     one_line,
 )
-from latchstring.client.lean_https import CONNECT_SECONDS, HTTP_OK, client_context, open_tls, post_json
+from latchstring.client.lean_https import HTTP_OK, client_context, open_tls, post_json
+from latchstring.client.tcp import authority
 
-PAIRING_SECONDS = 20.0
 STANDARD_OUTPUT = 1
 DIALS_PATH = "/api/v1/dials"
 
@@ -51,26 +54,37 @@ class Login:
         self.root = root
 
 
-def connect(host: str, *, environment: Mapping[str, str], output: int, clock: Callable[[], float]) -> None:
+class World:
+    """What is around the command: the environment, monotonic seconds, and a way to say something to the user."""
+
+    __slots__ = ("clock", "environment", "tell")
+
+    def __init__(self, environment: Mapping[str, str], clock: Callable[[], float], tell: Callable[[str], None]) -> None:
+        self.environment = environment
+        self.clock = clock
+        self.tell = tell
+
+
+def connect(host: str, *, output: int, world: World) -> None:
     """Connect ``output``, a socket from which ``ssh`` reads a descriptor, to the endpoint called ``host``.
 
     Args:
         host: ``acme-pbx1.latch`` or ``acme-pbx1``.
-        environment: names the client's home.
         output: descriptor of the socket.
-        clock: monotonic seconds.
+        world: names the client's home, the way to the relay, and proxies.
 
     Raises:
         ClientError: it could not be done; the message says why and what to do.
     """
     name = endpoint_name(host)
-    home = layout.home_directory(environment)
+    way = wanted_way(world.environment)
+    home = layout.home_directory(world.environment)
     login = read_login(home)  # 1.
-    dial = request_dial(login, name, clock)  # 2.
+    dial = request_dial(login, name, world)  # 2.
     # Only now: who tries this by hand should hear first what the controller says.
     with descriptor_channel(output) as channel:
         write_certificate(home, host, dial.certificate)  # 3.
-        with connect_relay(dial, name) as stream:  # 4.
+        with _connect_relay(login, dial, name, way, world) as stream:  # 4.
             try:
                 socket.send_fds(channel, [b"\0"], [stream.fileno()])  # 5.
             except OSError as error:
@@ -87,6 +101,19 @@ def endpoint_name(host: str) -> str:
     if not 0 < len(name) <= _MAX_LABEL or not _NAME_CHARACTERS.issuperset(name) or "-" in (name[0], name[-1]):
         raise UsageFaultError(f"{one_line(host, 80)!r} is not an endpoint: use a name such as acme-pbx1.latch")
     return name
+
+
+def wanted_way(environment: Mapping[str, str]) -> str:
+    """Return the way to the relay that the user wants, one of ``layout.WAYS``.
+
+    Raises:
+        UsageFaultError: there is none of that name.
+    """
+    way = environment.get(layout.WAY_VARIABLE) or layout.WAY_AUTO
+    if way not in layout.WAYS:
+        ways = ", ".join(layout.WAYS)
+        raise UsageFaultError(f"{layout.WAY_VARIABLE}={one_line(way, 40)!r} is no way to the relay: use one of {ways}")
+    return way
 
 
 def descriptor_channel(output: int) -> socket.socket:
@@ -140,31 +167,27 @@ def read_login(home: str) -> Login:
     return Login(host=host, port=port, user=user, token=token, root=root)
 
 
-def request_dial(login: Login, name: str, clock: Callable[[], float]) -> Dial:
+def request_dial(login: Login, name: str, world: World) -> Dial:
     """Ask the controller to connect us to the endpoint ``name``.
 
     Raises:
         ClientError: it refused, or cannot be reached.
     """
-    try:
-        context = client_context(login.root)
-    except (ValueError, OSError) as error:
-        raise HomeError("the stored root certificate is damaged: run `latch login` again") from error
-    bracketed = f"[{login.host}]" if ":" in login.host else login.host
-    with open_tls(login.host, login.port, context, meanwhile=_import_dial) as connection:
+    where = authority(login.host, login.port)
+    with _open_https(login, world, _import_ahead) as connection:
         status, body = post_json(
             connection,
-            host=f"{bracketed}:{login.port}",
+            host=where,
             path=DIALS_PATH,
             token=login.token,
             body=json.dumps({"endpoint": name}).encode(),
-            clock=clock,
+            clock=world.clock,
         )
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise UnreachableError(
-            f"what answers at {bracketed}:{login.port} is not a controller of Latchstring: check the address"
+            f"what answers at {where} is not a controller of Latchstring: check the address"
         ) from error
     if status != HTTP_OK:
         raise refusal(answer, status, endpoint=name, user=login.user)
@@ -194,52 +217,40 @@ def write_certificate(home: str, host: str, certificate: str) -> None:
         raise HomeError(f"the session's certificate cannot be written to {directory}: {error.strerror}") from error
 
 
-def connect_relay(dial: Dial, name: str) -> socket.socket:
-    """Return a socket whose other end is the SSH server of the endpoint ``name``.
+def _connect_relay(login: Login, dial: Dial, name: str, way: str, world: World) -> socket.socket:
+    """Return a socket whose other end is the SSH server of the endpoint."""
+    from latchstring.client.relay_way import connect_relay  # noqa: PLC0415 - imported while the controller answered
 
-    Raises:
-        UnreachableError: the relay cannot be reached, or the endpoint did not come to it.
-    """
-    where = f"the relay at {dial.relay_host}:{dial.relay_port}"
-    try:
-        stream = socket.create_connection((dial.relay_host, dial.relay_port), timeout=CONNECT_SECONDS)
-    except OSError as error:
-        raise UnreachableError(
-            f"{where} cannot be reached: {error.strerror or 'no answer'}; does a firewall block that port?"
-        ) from error
-    try:
-        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        _pair(stream, dial, name)
-        stream.setblocking(True)
-    except OSError as error:
-        stream.close()
-        raise UnreachableError(f"{where} does not answer: {error.strerror or 'time is up'}") from error
-    except BaseException:
-        stream.close()
-        raise
-    return stream
+    def by_websocket(reason: str) -> socket.socket:
+        from latchstring.client.websocket_relay import connect_by_websocket  # noqa: PLC0415 - few need it
 
-
-def _pair(stream: socket.socket, dial: Dial, name: str) -> None:
-    """Prove the ticket and wait until the endpoint is there too."""
-    from latchstring.protocol import dial as wire  # noqa: PLC0415 - imported while the controller answered
-
-    stream.sendall(
-        wire.encode_preamble(
-            role=wire.Role.ENGINEER, dial_id=dial.dial_id, session_id=dial.session_id, secret=dial.secret
+        return connect_by_websocket(
+            dial,
+            name,
+            reason=reason,
+            open_https=lambda: _open_https(login, world),
+            authority=authority(login.host, login.port),
+            clock=world.clock,
+            tell=world.tell,
         )
+
+    return connect_relay(
+        dial, name, way=way, environment=world.environment, clock=world.clock, by_websocket=by_websocket
     )
-    stream.settimeout(PAIRING_SECONDS)
+
+
+def _open_https(login: Login, world: World, meanwhile: Callable[[], None] = lambda: None) -> ssl.SSLSocket:
     try:
-        status = wire.parse_status(stream.recv(wire.STATUS_BYTES))
-    except wire.PreambleError as error:
-        raise UnreachableError(f"no connection to {name}: {error}") from error
-    if status is not wire.Status.PAIRED:
-        raise UnreachableError(f"no connection to {name}: {wire.STATUS_MEANING[status]}")
+        context = client_context(login.root)
+    except (ValueError, OSError) as error:
+        raise HomeError("the stored root certificate is damaged: run `latch login` again") from error
+    return open_tls(
+        login.host, login.port, context, environment=world.environment, clock=world.clock, meanwhile=meanwhile
+    )
 
 
-def _import_dial() -> None:
-    import latchstring.protocol.dial  # noqa: F401, PLC0415 - its load hides behind the controller's answer
+def _import_ahead() -> None:
+    import latchstring.client.relay_way  # noqa: F401, PLC0415 - its load hides behind the controller's answer
 
 
 def _read_private(path: str) -> bytes:

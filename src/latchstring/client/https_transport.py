@@ -1,13 +1,16 @@
 """HTTPS to the controller on the standard library: one connection, bounded answers, time-outs, errors that explain."""
 
 import http.client
+import os
 import ssl
+import time
 from dataclasses import dataclass, field
 from typing import Final
 
 from latchstring import __version__
 from latchstring.client.address import Address
 from latchstring.client.errors import ClientError, TrustError, UnreachableError, one_line
+from latchstring.client.tcp import open_connection
 
 CONNECT_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 30.0
@@ -36,6 +39,24 @@ class Answer:
 
     status: int
     body: bytes
+
+
+def open_tls(address: Address, context: ssl.SSLContext) -> ssl.SSLSocket:
+    """Return a connection to the controller, through the proxy that the environment names, if it names one.
+
+    Raises:
+        UsageFaultError: the environment names something that is no proxy.
+        ssl.SSLError: the controller does not prove itself, or speaks no TLS.
+        OSError: it cannot be reached.
+    """
+    plain = open_connection(
+        address.host, address.port, environment=os.environ, seconds=CONNECT_SECONDS, clock=time.monotonic
+    )
+    try:
+        return context.wrap_socket(plain, server_hostname=address.host)
+    except BaseException:
+        plain.close()
+        raise
 
 
 class HttpsTransport:
@@ -102,10 +123,9 @@ class HttpsTransport:
 
     def _connect(self) -> http.client.HTTPSConnection:
         if self._connection is None:
-            connection = http.client.HTTPSConnection(
-                self._address.host, self._address.port, timeout=CONNECT_SECONDS, context=self._context
-            )
-            connection.connect()
+            connection = http.client.HTTPSConnection(self._address.host, self._address.port)
+            connection.auto_open = 0  # it would go past the proxy
+            connection.sock = open_tls(self._address, self._context)
             self._connection = connection
         return self._connection
 

@@ -28,6 +28,12 @@ CHECKPOINTS_DIRECTORY = "checkpoints"
 
 HOME_VARIABLE = "LATCH_HOME"
 DEFAULT_HOME = "~/.config/latch"
+WAY_VARIABLE = "LATCH_RELAY"
+"""Which way ``latch connect`` takes to the relay."""
+WAY_AUTO = "auto"
+WAY_DIRECT = "direct"
+WAY_WEBSOCKET = "websocket"
+WAYS = (WAY_AUTO, WAY_DIRECT, WAY_WEBSOCKET)
 HOST_SUFFIX = ".latch"
 
 TRUST_ROOT = "root"

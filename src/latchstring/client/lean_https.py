@@ -4,11 +4,11 @@
 and double its start-up; this is the part of HTTP/1.1 (RFC 9112) that one POST to our own controller needs.
 """
 
-import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from latchstring.client.errors import TrustError, UnreachableError
+from latchstring.client.tcp import authority, open_connection
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 25.0
@@ -34,22 +34,36 @@ def client_context(root: str | None) -> ssl.SSLContext:
     return context
 
 
-def open_tls(host: str, port: int, context: ssl.SSLContext, *, meanwhile: Callable[[], None]) -> ssl.SSLSocket:
+def open_tls(
+    host: str,
+    port: int,
+    context: ssl.SSLContext,
+    *,
+    environment: Mapping[str, str],
+    clock: Callable[[], float],
+    meanwhile: Callable[[], None],
+) -> ssl.SSLSocket:
     """Connect to any address of ``host`` and return the socket, its peer verified.
 
-    ``meanwhile`` runs while the answer to the first packet of the handshake is on its way.
+    Args:
+        host: name or IP address of the controller.
+        port: its port.
+        context: whom to trust.
+        environment: says whether a proxy leads there.
+        clock: monotonic seconds.
+        meanwhile: runs while the answer to the first packet of the handshake is on its way.
 
     Raises:
+        UsageFaultError: the environment names something that is no proxy.
         UnreachableError: no connection, or no TLS.
         TrustError: the peer's certificate does not hold.
     """
-    where = f"the controller at {host}:{port}"
+    where = f"the controller at {authority(host, port)}"
     try:
-        plain = socket.create_connection((host, port), timeout=CONNECT_SECONDS)
+        plain = open_connection(host, port, environment=environment, seconds=CONNECT_SECONDS, clock=clock)
     except OSError as error:
         raise UnreachableError(f"{where} cannot be reached: {_reason(error)}") from error
     try:
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         secured = context.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
     except BaseException:
         plain.close()

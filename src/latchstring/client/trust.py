@@ -6,7 +6,6 @@ serves people must then prove itself by that root, or, with a public certificate
 """
 
 import re
-import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from latchstring.certs.x509_verify import fingerprint, verify_root
 from latchstring.client.address import Address
 from latchstring.client.controller_api import ControllerApi
 from latchstring.client.errors import TrustError, UnreachableError, UsageFaultError, one_line
-from latchstring.client.https_transport import CONNECT_SECONDS
+from latchstring.client.https_transport import open_tls
 
 _FINGERPRINT: Final = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 
@@ -117,22 +116,16 @@ def _find_proof(address: Address, root: bytes) -> Literal["root", "system"]:
     reason = ""
     for trust in kinds:
         try:
-            _try_handshake(address, trusting_context(root, trust))
+            open_tls(address, trusting_context(root, trust)).close()
         except ssl.SSLCertVerificationError as error:
             reason = one_line(error.verify_message)
         except OSError as error:
-            raise UnreachableError(f"the controller at {address.authority} cannot be reached: {error}") from error
+            raise UnreachableError(
+                f"the controller at {address.authority} cannot be reached: {error.strerror or error}"
+            ) from error
         else:
             return trust
     raise TrustError(
         f"the certificate of {address.authority} is issued neither for that name by the controller's root nor by a "
         f"public authority ({reason}): check the host name in the URL"
     )
-
-
-def _try_handshake(address: Address, context: ssl.SSLContext) -> None:
-    with (
-        socket.create_connection((address.host, address.port), timeout=CONNECT_SECONDS) as plain,
-        context.wrap_socket(plain, server_hostname=address.host),
-    ):
-        return

@@ -1,7 +1,10 @@
 """Fixtures: a controller that answers, a home, and the command run in this process."""
 
+import contextlib
 import gc
 import io
+import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from latchstring.certs.identity import create_ssh_key
+from latchstring.certs.ssh_public_key import format_public_key
 from latchstring.client.__main__ import main
 from latchstring.client.home import Home
 from unit.client.fake_controller import USER, FakeController
+from unit.client.samples import ENDPOINT_ID, SESSION_ID
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ def controller(shared_controller: FakeController) -> Iterator[FakeController]:
     shared_controller.asked.clear()
     yield shared_controller
     shared_controller.handlers = before
+    shared_controller.relay = None
 
 
 @pytest.fixture
@@ -76,3 +83,35 @@ def logged_in(latch: Latch, controller: FakeController) -> FakeController:
     assert ran.code == 0, ran.err
     controller.asked.clear()
     return controller
+
+
+@pytest.fixture(autouse=True)
+def no_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no proxy of whoever runs the tests come between."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def full_backlog() -> Iterator[int]:
+    """A port on loopback that neither takes a connection nor refuses it, as behind a firewall that drops packets."""
+    with socket.socket() as listener, contextlib.ExitStack() as waiting:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        yield int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def certificate(controller: FakeController, tmp_path: Path) -> str:
+    """A session certificate."""
+    key = create_ssh_key(tmp_path / "engineer")
+    return controller.keys.user_ca.issue_user(
+        session_id=SESSION_ID,
+        endpoint_id=ENDPOINT_ID,
+        public_key=format_public_key(key.public_key),
+        grant_digest="00" * 32,
+    )

@@ -21,6 +21,8 @@ from latchstring.certs.x509_verify import fingerprint
 from latchstring.protocol.api import LoginResponse, RootResponse
 from latchstring.protocol.events import Role
 from latchstring.protocol.problems import ProblemCode, ProblemError
+from latchstring.protocol.relay_websocket import RELAY_PATH
+from unit.client.websocket_peer import WebSocketPeer
 
 NAME = "support.example.test"
 TOKEN = "tok-0123456789"
@@ -56,6 +58,8 @@ class FakeController:
         (directory / "tls.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
         context = server_context(TlsCredentials(directory / "tls.pem", directory / "tls.key"))
         self.asked: list[Asked] = []
+        self.relay: Callable[[WebSocketPeer], None] | None = None
+        """Serves the WebSockets at the relay's path, each in a thread of its own."""
         self.handlers: dict[str, Handler] = {"GET /root": self._root, "POST /login": self._login}
         self._server = _Server(self, context)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
@@ -134,10 +138,16 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
+    connection: ssl.SSLSocket
 
     def handle_any(self) -> None:
         """Answer any method."""
         parts = urlsplit(self.path)
+        if parts.path == RELAY_PATH and self.server.controller.relay is not None:
+            self.close_connection = True
+            key = self.headers["Sec-WebSocket-Key"].encode()
+            self.server.controller.relay(WebSocketPeer(self.connection, key))
+            return
         length = int(self.headers.get("Content-Length", "0"))
         body = json.loads(self.rfile.read(length)) if length else None
         token = self.headers.get("Authorization", "").removeprefix("Bearer ") or None

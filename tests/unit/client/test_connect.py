@@ -1,102 +1,31 @@
 """``latch connect``, as ``ssh`` runs it: a process whose standard output is a socket that takes a descriptor."""
 
-import contextlib
 import os
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from latchstring.certs.identity import create_ssh_key
-from latchstring.certs.ssh_public_key import format_public_key
+import latchstring
 from latchstring.client.connect import endpoint_name
 from latchstring.client.dial_answer import Dial, refusal
 from latchstring.client.errors import ClientError, LoginNeededError, RefusedError, UnreachableError, UsageFaultError
 from latchstring.client.home import Home
 from latchstring.protocol.api import DialResponse
-from latchstring.protocol.dial import PREAMBLE_BYTES, Role, Status, parse_preamble, verify_preamble
+from latchstring.protocol.dial import Role, Status, parse_preamble, verify_preamble
 from latchstring.protocol.problems import ProblemCode, ProblemError
+from unit.client.dialling import LATCH, SECONDS, SECRET, dial_response, relay_with
 from unit.client.fake_controller import TOKEN, Asked, FakeController
-from unit.client.samples import DIAL_ID, ENDPOINT_ID, SESSION_ID
-
-SECRET = "ab" * 32
-SECONDS = 20
-
-
-class FakeRelay:
-    """Takes one connection, checks its preamble, answers ``status``, and sends ``banner`` after it."""
-
-    def __init__(self, status: bytes, banner: bytes = b"SSH-2.0-test\r\n") -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        self.received = b""
-        self._thread = threading.Thread(target=self._serve, args=(status, banner), daemon=True)
-        self._thread.start()
-
-    def _serve(self, status: bytes, banner: bytes) -> None:
-        try:
-            stream, _ = self._listener.accept()
-        except OSError:
-            return
-        with stream:
-            while len(self.received) < PREAMBLE_BYTES:
-                self.received += stream.recv(PREAMBLE_BYTES - len(self.received))
-            with contextlib.suppress(ConnectionResetError):
-                stream.sendall(status and status + banner)
-                if status:
-                    stream.recv(1)  # until the other side has gone
-
-    def close(self) -> None:
-        """Stop."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(SECONDS)
-
-
-@contextmanager
-def relay_with(status: bytes) -> Iterator[FakeRelay]:
-    """Run a relay that answers ``status``."""
-    relay = FakeRelay(status)
-    try:
-        yield relay
-    finally:
-        relay.close()
-
-
-@pytest.fixture
-def certificate(controller: FakeController, tmp_path: Path) -> str:
-    """A session certificate."""
-    key = create_ssh_key(tmp_path / "engineer")
-    return controller.keys.user_ca.issue_user(
-        session_id=SESSION_ID,
-        endpoint_id=ENDPOINT_ID,
-        public_key=format_public_key(key.public_key),
-        grant_digest="00" * 32,
-    )
-
-
-def dial_response(certificate: str, relay_port: int) -> DialResponse:
-    """Return what the controller answers to a dial."""
-    return DialResponse(
-        session_id=SESSION_ID,
-        certificate=certificate,
-        dial_id=DIAL_ID,
-        relay_host="localhost",
-        relay_port=relay_port,
-        secret=SECRET,
-    )
+from unit.client.samples import DIAL_ID, SESSION_ID
 
 
 def run_connect(host: str, output: socket.socket | int) -> subprocess.CompletedProcess[str]:
     """Run the real command with ``output`` as its standard output."""
     return subprocess.run(
-        [str(Path(sys.prefix) / "bin" / "latch"), "connect", host],
+        [str(LATCH), "connect", host],
         stdout=output if isinstance(output, int) else output.fileno(),
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
@@ -157,16 +86,6 @@ def test_relay_that_does_not_pair(logged_in: FakeController, certificate: str, s
     assert ran.stderr.startswith("latch: no connection to acme-pbx1: ")
     assert words in ran.stderr
     assert ran.stderr.count("\n") == 1
-
-
-def test_relay_that_cannot_be_reached(logged_in: FakeController, certificate: str) -> None:
-    """A relay that nobody runs is named with its address."""
-    logged_in.handlers["POST /dials"] = lambda _asked: dial_response(certificate, 1)
-    ran, first = connect()
-    assert (ran.returncode, first) == (4, b"")
-    assert ran.stderr == (
-        "latch: the relay at localhost:1 cannot be reached: Connection refused; does a firewall block that port?\n"
-    )
 
 
 @pytest.mark.parametrize(
@@ -235,7 +154,7 @@ def test_output_that_takes_no_descriptor(
     """Started by hand, or without ProxyUseFdpass, it says what is missing, and leaves the relay alone."""
     logged_in.handlers["POST /dials"] = lambda _asked: dial_response(certificate, 1)
     if kind == "closed":
-        command = f"{Path(sys.prefix) / 'bin' / 'latch'} connect acme-pbx1 >&-"
+        command = f"{LATCH} connect acme-pbx1 >&-"
         ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=SECONDS, check=False)
     elif kind == "pipe":
         ran = run_connect("acme-pbx1", subprocess.PIPE)
@@ -267,7 +186,7 @@ def test_only_the_standard_library_is_imported() -> None:
     """The ProxyCommand loads nothing of other people, and none of the heavy parts of the standard library."""
     script = (
         "import sys; before = set(sys.modules)\n"
-        "import latchstring.client.__main__, latchstring.client.connect, latchstring.protocol.dial\n"
+        "import latchstring.client.__main__, latchstring.client.connect, latchstring.client.relay_way\n"
         "print('\\n'.join(sorted(set(sys.modules) - before)))"
     )
     listed = subprocess.run(
@@ -285,9 +204,29 @@ def test_only_the_standard_library_is_imported() -> None:
         "latchstring.client.errors",
         "latchstring.client.layout",
         "latchstring.client.lean_https",
+        "latchstring.client.relay_way",
+        "latchstring.client.tcp",
         "latchstring.protocol",
         "latchstring.protocol.dial",
     }
+
+
+def test_other_ways_need_only_the_standard_library_too() -> None:
+    """What few need, WebSocket and proxies, loads nothing of other people either."""
+    script = (
+        "import sys; import latchstring.client.websocket_relay, latchstring.client.proxies\n"
+        "print('\\n'.join(sorted(sys.modules)))"
+    )
+    listed = subprocess.run(
+        [sys.executable, "-S", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=True,
+        env={"PYTHONPATH": str(Path(latchstring.__file__).parent.parent)},
+    ).stdout.split()
+    assert {name.split(".")[0] for name in listed} - set(sys.stdlib_module_names) == {"latchstring", "__main__"}
+    assert {"asyncio", "threading", "urllib.request", "http"}.isdisjoint(listed)
 
 
 def test_answer_is_checked_like_the_model(certificate: str) -> None:

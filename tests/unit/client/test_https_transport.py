@@ -1,17 +1,20 @@
 """HTTPS to the controller: bounded, in time, never sent twice."""
 
+import os
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from http_proxy import http_proxy
 from latchstring.certs.tls_contexts import TlsCredentials, client_context, server_context
 from latchstring.client.address import Address
-from latchstring.client.errors import ClientError, TrustError, UnreachableError
+from latchstring.client.errors import ClientError, TrustError, UnreachableError, UsageFaultError
 from latchstring.client.https_transport import HttpsTransport, Request
 from latchstring.client.lean_https import client_context as lean_context
 from latchstring.client.lean_https import open_tls, post_json
@@ -65,9 +68,21 @@ def tls(shared_controller: FakeController) -> Path:
     return shared_controller.directory
 
 
+def lean_open(address: Address, root: str) -> ssl.SSLSocket:
+    """Connect as ``latch connect`` does."""
+    return open_tls(
+        address.host,
+        address.port,
+        lean_context(root),
+        environment=os.environ,
+        clock=time.monotonic,
+        meanwhile=lambda: None,
+    )
+
+
 def lean_post(address: Address, root: str) -> tuple[int, bytes]:
     """Send a POST as ``latch connect`` does."""
-    with open_tls(address.host, address.port, lean_context(root), meanwhile=lambda: None) as connection:
+    with lean_open(address, root) as connection:
         return post_json(
             connection, host=address.authority, path="/x", token="t", body=b"{}", clock=iter(range(10**6)).__next__
         )
@@ -181,6 +196,55 @@ def test_no_tls(send: Send, shared_controller: FakeController) -> None:
     thread.join()
 
 
+@BOTH
+def test_through_a_proxy(
+    send: Send, tls: Path, shared_controller: FakeController, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a proxy in the environment the controller is reached through it, and still has to prove itself."""
+    root = shared_controller.keys.x509.root_pem().decode()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    with http_proxy(credentials="ann:s3cret") as proxy, raw_server(tls, answer, answer) as (address, received):
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        assert send(address, root) == (200, b"ok")
+        assert proxy.asked == [address.authority]
+        assert b"proxy-authorization" not in received[0].lower()
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        assert send(address, root) == (200, b"ok")
+        assert proxy.asked == [address.authority]
+
+
+@BOTH
+def test_unknown_root_behind_a_proxy(send: Send, tls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that leads to somebody else is found out."""
+    other = FakeController(tmp_path / "other")
+    other.close()
+    with http_proxy() as proxy, raw_server(tls, b"") as (address, _):
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with pytest.raises(TrustError, match="does not prove"):
+            send(address, other.keys.x509.root_pem().decode())
+
+
+@BOTH
+def test_proxy_that_refuses(send: Send, shared_controller: FakeController, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the proxy refuses is said with its address and the status, and without its credentials."""
+    with http_proxy(credentials="ann:s3cret", allows=lambda _port: False) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        with pytest.raises(UnreachableError) as caught:
+            send(Address("127.0.0.1", shared_controller.port), shared_controller.keys.x509.root_pem().decode())
+    assert str(caught.value) == (
+        f"the controller at 127.0.0.1:{shared_controller.port} cannot be reached: "
+        f"the proxy at 127.0.0.1:{proxy.port} refuses the connection (HTTP status 403 Forbidden)"
+    )
+
+
+@BOTH
+def test_proxy_that_is_none(send: Send, shared_controller: FakeController, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that names no proxy is a usage error, and nothing is connected to."""
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://ann:s3cret@127.0.0.1:1")
+    with pytest.raises(UsageFaultError, match="HTTPS_PROXY is not the address of an HTTP proxy"):
+        send(Address("127.0.0.1", shared_controller.port), shared_controller.keys.x509.root_pem().decode())
+
+
 def test_old_tls_is_refused(tls: Path, shared_controller: FakeController) -> None:
     """TLS 1.2 is not spoken."""
     context = client_context(shared_controller.keys.x509.root_pem())
@@ -196,7 +260,7 @@ def test_answer_in_time(tls: Path, shared_controller: FakeController) -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort"
     with (
         raw_server(tls, answer) as (address, _),
-        open_tls(address.host, address.port, lean_context(root), meanwhile=lambda: None) as connection,
+        lean_open(address, root) as connection,
         pytest.raises(UnreachableError, match="no answer in time"),
     ):
         post_json(connection, host="h", path="/x", token="t", body=b"{}", clock=times.__next__)

@@ -194,15 +194,16 @@ def connect(host: str) -> None:
     """Connect ssh to HOST (its ProxyCommand).
 
     `latch ssh-config` sets it up; it is not for people. It hands the connection over as an open socket, so ssh needs
-    ProxyUseFdpass.
+    ProxyUseFdpass. LATCH_RELAY says which way to take to the relay: auto (the default), direct or websocket.
     """
     import os
     import time
 
-    from latchstring.client.connect import STANDARD_OUTPUT
+    from latchstring.client.connect import STANDARD_OUTPUT, World
     from latchstring.client.connect import connect as connect_host
 
-    connect_host(host, environment=os.environ, output=STANDARD_OUTPUT, clock=time.monotonic)
+    world = World(os.environ, time.monotonic, lambda line: click.echo(f"latch: {line}", err=True))
+    connect_host(host, output=STANDARD_OUTPUT, world=world)
 
 
 @latch.group(no_args_is_help=False)
