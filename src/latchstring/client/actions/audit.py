@@ -1,6 +1,6 @@
 """``latch audit list``, ``show`` and ``verify``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -12,11 +12,12 @@ from latchstring.client.audit.faults import LogFaultError
 from latchstring.client.audit.memory import LogMemory
 from latchstring.client.audit.reading import ReadEntry, newest_entries, session_entries
 from latchstring.client.audit.report import LogReport, missing_log, owner_of
+from latchstring.client.audit.session_header import differences, header, request_in
 from latchstring.client.audit.verification import OPERATOR_LOG, LogVerifier
 from latchstring.client.controller_api import ControllerApi, Reading
-from latchstring.client.errors import ClientError, UnreachableError, one_line
+from latchstring.client.errors import ClientError, HomeError, LoginNeededError, TrustError, UnreachableError, one_line
 from latchstring.client.login import connect_to_controller
-from latchstring.protocol.api import LogView, SessionView
+from latchstring.protocol.api import LogView
 from latchstring.protocol.ids import CustomerId
 
 _CUSTOMER_ID: TypeAdapter[str] = TypeAdapter(CustomerId)
@@ -37,23 +38,32 @@ def list_events(context: CommandContext, *, customer: str | None, limit: int, as
 
 
 def show_session(context: CommandContext, session: str, *, as_json: bool) -> None:
-    """Print all that the log says about a session."""
+    """Print all that the log says about a session, and fail if the controller's table says something else."""
     with connect_to_controller(context.home) as api:
         session_id = resolve_session_id(api, session, everybody=True)
-        view = api.session(session_id)
+        row = api.session(session_id)
         logs = _logs(api, "show", session_id)
-        entries = session_entries(api, [log for log in logs if log.customer == view.customer], session_id)
+        entries = session_entries(api, [log for log in logs if log.customer == row.customer], session_id)
         names = {} if as_json else _names(api)
     if not entries:
         raise ClientError(f"no log that you may read says anything about {session_id}")
+    requested = request_in(entries)
+    if requested is None:
+        differ = ["the log holds no request of it"]
+        lines = [f"{session_id} of {one_line(entries[0].owner)}"]
+    else:
+        differ = differences(requested, row)
+        lines = header(requested, row, entries, names)
     if as_json:
-        answer_json({"session": view.model_dump(mode="json"), "events": [read.document() for read in entries]})
-        return
-    for line in _header(view):
-        answer(line)
-    for read in entries:
-        said = describe(read.entry.event, names, within_session=True)
-        answer(f"  {local_time(read.entry.time)}  {_who(read)}  {said}")
+        events = [read.document() for read in entries]
+        answer_json({"session": row.model_dump(mode="json"), "events": events, "differences": differ})
+    else:
+        if differ:
+            lines.append(f"  the controller's session table differs from its log: {'; '.join(differ)}")
+        for line in [*lines, *_event_lines(entries, names)]:
+            answer(line)
+    if differ:
+        raise ClientError(f"what the controller's session table says about {session_id} is not what its log says")
 
 
 def verify(context: CommandContext, *, customer: str | None, as_json: bool) -> None:
@@ -70,11 +80,12 @@ def verify(context: CommandContext, *, customer: str | None, as_json: bool) -> N
         answer_json({"logs": [report.document() for report in reports]})
     else:
         for report in reports:
-            answer(report.line())
-    faults = [report for report in reports if report.fault is not None]
-    if faults:
-        counted = f"{len(faults)} of {len(reports)} logs failed verification"
-        raise ClientError(f"{counted}; first, {faults[0].owner}: {faults[0].fault}")
+            for line in report.lines():
+                answer(line)
+    failed = [report for report in reports if report.failure is not None]
+    if failed:
+        counted = f"{len(failed)} of {len(reports)} logs failed verification"
+        raise ClientError(f"{counted}; first, {failed[0].owner}: {failed[0].failure}")
 
 
 def _verify_log(verifier: LogVerifier, log: LogView) -> LogReport:
@@ -88,6 +99,10 @@ def _verify_log(verifier: LogVerifier, log: LogView) -> LogReport:
         return LogReport(log.id, log.customer, verifier.verify(log, progress=show))
     except LogFaultError as error:
         return LogReport(log.id, log.customer, error)
+    except (HomeError, LoginNeededError, TrustError):
+        raise  # about us or the whole controller, not about this log
+    except ClientError as error:
+        return LogReport(log.id, log.customer, LogFaultError(f"the controller does not deliver it: {error}"))
     finally:
         progress.clear()
 
@@ -122,14 +137,18 @@ def _names(api: ControllerApi) -> dict[str, str]:
     return names
 
 
-def _header(view: SessionView) -> list[str]:
+def _event_lines(entries: Sequence[ReadEntry], names: Mapping[str, str]) -> list[str]:
+    """Return one line for each entry: when, who says it, and what."""
+    speakers = [_who(read, names) for read in entries]
+    width = max(map(len, speakers), default=0)
     return [
-        f"{view.id} on {view.endpoint} of {one_line(view.customer)}: {view.state}",
-        f"  by {one_line(view.engineer.name)} <{view.engineer.email}>, {view.purpose}"
-        + (f", ticket {view.ticket}" if view.ticket else "")
-        + (f", {one_line(view.note)}" if view.note else ""),
+        f"  {local_time(read.entry.time)}  {who:{width}}  {describe(read.entry.event, names, within_session=True)}"
+        for read, who in zip(entries, speakers, strict=True)
     ]
 
 
-def _who(read: ReadEntry) -> str:
-    return "vendor  " if read.entry.attestation is None else "customer"
+def _who(read: ReadEntry, names: Mapping[str, str]) -> str:
+    """Return the side that says it, and of the customer's the endpoint."""
+    if read.endpoint_id is None:
+        return "vendor"
+    return f"customer {one_line(names.get(read.endpoint_id, read.endpoint_id))}"

@@ -1,12 +1,13 @@
 """Whether the events of each session in a log follow the table of ``protocol.session_state``.
 
 The controller commits an entry together with the state that it leads to, so its own events always fit. An endpoint's
-report may come late, after the controller has given a session up: it is logged all the same, and moves nothing.
+report may come late, after the controller has given a session up: it is logged all the same, and moves nothing. Only
+the endpoint that a session was requested on has a say in it: what another one reports about it moves nothing either.
 """
 
 from dataclasses import dataclass, field
 
-from latchstring.client.audit.faults import LogFaultError
+from latchstring.client.audit.faults import DiscrepancyError
 from latchstring.protocol import events
 from latchstring.protocol.endings import HAPPENINGS
 from latchstring.protocol.events import ENDPOINT_EVENT_TYPES, AuditEvent
@@ -46,15 +47,25 @@ class SessionLifecycles:
     def __init__(self) -> None:
         self._sessions: dict[str, _Session] = {}
 
-    def observe(self, event: AuditEvent) -> None:
+    def state(self, session_id: str) -> SessionState | None:
+        """Return the state of a session after the events so far; None if nobody requested it."""
+        session = self._sessions.get(session_id)
+        return None if session is None else session.state
+
+    def observe(self, event: AuditEvent, *, endpoint_id: str | None) -> None:
         """Take the next event of the log into account.
 
+        Args:
+            event: the event.
+            endpoint_id: the endpoint that signed it, None if the controller says it.
+
         Raises:
-            LogFaultError: it cannot happen to its session in the state that the log says it is in.
+            DiscrepancyError: it cannot happen to its session in the state that the log says it is in, or another
+                endpoint than the session's reports it.
         """
         if isinstance(event, events.SessionRequested):
             if event.session_id in self._sessions:
-                raise LogFaultError(f"{event.session_id} is requested a second time")
+                raise DiscrepancyError(f"{event.session_id} is requested a second time")
             self._sessions[event.session_id] = _Session(SessionState.REQUESTED, event)
             return
         session_id = getattr(event, "session_id", None)
@@ -62,15 +73,18 @@ class SessionLifecycles:
             return
         session = self._sessions.get(session_id)
         if session is None:
-            raise LogFaultError(f"{event.type} of {session_id}, which nobody requested")
+            raise DiscrepancyError(f"{event.type} of {session_id}, which nobody requested")
+        if endpoint_id is not None and endpoint_id != session.requested.endpoint_id:
+            raise DiscrepancyError(
+                f"{event.type} of {session_id} is signed by {endpoint_id}, and the session is one of "
+                f"{session.requested.endpoint_id}"
+            )
         if session.state in ENDED and event.type in ENDPOINT_EVENT_TYPES:
             return
         self._advance(session, event)
 
     def _advance(self, session: _Session, event: AuditEvent) -> None:
         _check_grant(session, event)
-        if isinstance(event, events.SessionGranted):
-            session.granted = frozenset(event.capabilities)
         happening = _happening(session.state, event)
         if happening is None:
             _check_live(session, event)
@@ -78,9 +92,11 @@ class SessionLifecycles:
         try:
             session.state = next_state(session.state, happening)
         except ImpossibleTransitionError as error:
-            raise LogFaultError(f"{event.type} of {session.requested.session_id}: {error}") from error
+            raise DiscrepancyError(f"{event.type} of {session.requested.session_id}: {error}") from error
+        if isinstance(event, events.SessionGranted):
+            session.granted = frozenset(event.capabilities)
         if isinstance(event, events.SessionEnded) and event.state is not session.state:
-            raise LogFaultError(f"{event.type} says {event.state}, which {event.reason} does not lead to")
+            raise DiscrepancyError(f"{event.type} says {event.state}, which {event.reason} does not lead to")
 
 
 def _happening(state: SessionState, event: AuditEvent) -> Happening | None:
@@ -97,7 +113,7 @@ def _happening(state: SessionState, event: AuditEvent) -> Happening | None:
 def _check_live(session: _Session, event: AuditEvent) -> None:
     """Check that what uses a session comes while it may be used."""
     if session.state not in LIVE:
-        raise LogFaultError(f"{event.type} of {session.requested.session_id}, which is {session.state}")
+        raise DiscrepancyError(f"{event.type} of {session.requested.session_id}, which is {session.state}")
 
 
 def _check_grant(session: _Session, event: AuditEvent) -> None:
@@ -105,11 +121,13 @@ def _check_grant(session: _Session, event: AuditEvent) -> None:
     match event:
         case events.SessionGranted():
             if not set(event.capabilities) <= set(session.requested.capabilities):
-                raise LogFaultError(f"{event.session_id} is granted more than was requested")
+                raise DiscrepancyError(f"{event.session_id} is granted more than was requested")
             if event.duration_seconds > session.requested.duration_seconds:
-                raise LogFaultError(f"{event.session_id} is granted for longer than was requested")
+                raise DiscrepancyError(f"{event.session_id} is granted for longer than was requested")
         case events.ChannelOpened() if session.state not in WAITING:
             if event.capability not in session.granted:
-                raise LogFaultError(f"{event.session_id} has a channel for {event.capability}, which was not granted")
+                raise DiscrepancyError(
+                    f"{event.session_id} has a channel for {event.capability}, which was not granted"
+                )
         case _:
             return

@@ -32,6 +32,12 @@ class ReadEntry:
         """The session that it is about, if any."""
         return getattr(self.entry.event, "session_id", None)
 
+    @property
+    def endpoint_id(self) -> str | None:
+        """The endpoint that signed it, None for an entry of the controller's own."""
+        attestation = self.entry.attestation
+        return None if attestation is None else attestation.endpoint_id
+
     def document(self) -> dict[str, Any]:
         """Return the entry for ``--json``."""
         attestation = self.entry.attestation

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from latchstring.client.audit.faults import LogFaultError
+from latchstring.client.audit.faults import Discrepancies, LogFaultError
 from latchstring.client.audit.verification import VerifiedLog
 from latchstring.client.errors import one_line
 from latchstring.protocol.api import LogView
@@ -12,7 +12,7 @@ from latchstring.protocol.c2sp_text import encode_base64
 
 @dataclass(frozen=True, slots=True)
 class LogReport:
-    """One log, and either what was verified of it or what is wrong with it."""
+    """One log, and either what was found in it or why it cannot be relied on."""
 
     log_id: str
     customer: str | None
@@ -28,28 +28,57 @@ class LogReport:
         """Whose log it is."""
         return one_line(self.customer or self.log_id)
 
-    def line(self) -> str:
+    @property
+    def discrepancies(self) -> Discrepancies:
+        """What does not fit, in a log whose integrity holds."""
+        return Discrepancies() if isinstance(self.outcome, LogFaultError) else self.outcome.discrepancies
+
+    @property
+    def failure(self) -> str | None:
+        """The first thing that is wrong, in words; None for a log that is verified."""
+        if self.fault is not None:
+            return str(self.fault)
+        return str(self.discrepancies.listed[0]) if self.discrepancies.count else None
+
+    def lines(self) -> list[str]:
         """Return the report for people."""
         if isinstance(self.outcome, LogFaultError):
-            return f"{self.owner}: FAILED, {self.outcome}"
+            return [f"{self.owner}: FAILED, {self.outcome}"]
         since = self.outcome.previous_size
         continued = "seen for the first time" if since is None else f"continues the {since} that were seen before"
         checkpoint = self.outcome.checkpoint
-        return f"{self.owner}: verified, {checkpoint.size} entries, root {encode_base64(checkpoint.root)}, {continued}"
+        found = self.discrepancies
+        verdict = "verified" if not found.count else f"FAILED, {_counted(found.count)}"
+        unlisted = found.count - len(found.listed)
+        return [
+            f"{self.owner}: {verdict}, {checkpoint.size} entries, root {encode_base64(checkpoint.root)}, {continued}",
+            *(f"  {discrepancy}" for discrepancy in found.listed),
+            *([f"  and {unlisted} more"] if unlisted else []),
+        ]
 
     def document(self) -> dict[str, Any]:
         """Return the report for ``--json``."""
-        verified = None if isinstance(self.outcome, LogFaultError) else self.outcome
+        intact = None if isinstance(self.outcome, LogFaultError) else self.outcome
+        found = self.discrepancies
         return {
             "id": self.log_id,
             "customer": self.customer,
-            "verified": verified is not None,
-            "size": None if verified is None else verified.checkpoint.size,
-            "root": None if verified is None else encode_base64(verified.checkpoint.root),
-            "verifier_key": None if verified is None else verified.verifier_key,
-            "previous_size": None if verified is None else verified.previous_size,
+            "verified": self.failure is None,
+            "size": None if intact is None else intact.checkpoint.size,
+            "root": None if intact is None else encode_base64(intact.checkpoint.root),
+            "verifier_key": None if intact is None else intact.verifier_key,
+            "previous_size": None if intact is None else intact.previous_size,
             "fault": None if self.fault is None else {"index": self.fault.index, "message": self.fault.message},
+            "discrepancies": [
+                {"index": discrepancy.index, "endpoint": discrepancy.endpoint_id, "message": discrepancy.message}
+                for discrepancy in found.listed
+            ],
+            "discrepancy_count": found.count,
         }
+
+
+def _counted(count: int) -> str:
+    return "1 discrepancy" if count == 1 else f"{count} discrepancies"
 
 
 def missing_log(log_id: str) -> LogReport:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from latchstring.client.audit.download import EntrySource, read_entries
 from latchstring.client.audit.entry_check import EntryChecker
-from latchstring.client.audit.faults import LogFaultError
+from latchstring.client.audit.faults import Discrepancies, LogFaultError
 from latchstring.client.audit.memory import LogMemory, RememberedLog
 from latchstring.protocol.api import JournalKeyList, LogView
 from latchstring.protocol.checkpoint import Checkpoint, verify_checkpoint
@@ -30,11 +30,19 @@ class LogSource(EntrySource, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class VerifiedLog:
-    """What :class:`LogVerifier` makes. ``previous_size`` is the size when it was last verified here, None at first."""
+    """A log whose integrity holds, as :class:`LogVerifier` found it.
+
+    Attributes:
+        checkpoint: the newest one.
+        previous_size: the size when it was last verified here, None at first sight.
+        verifier_key: the key that signed the checkpoint.
+        discrepancies: the entries that do not fit; the log is verified if there is none.
+    """
 
     checkpoint: Checkpoint
     previous_size: int | None
     verifier_key: str
+    discrepancies: Discrepancies
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +64,14 @@ class LogVerifier:
     def verify(self, log: LogView, *, progress: Callable[[int, int], None]) -> VerifiedLog:
         """Verify a log and remember its newest checkpoint.
 
+        The checkpoint is remembered in spite of discrepancies: else an endpoint that reports one oddity would keep a
+        later rewriting from being noticed.
+
         1. Its verifier key is the one of the first sight, and bears the log's name.
         2. Its checkpoint is signed by that key.
         3. It is not smaller than it was.
         4. Its journal keys are those of the first sight.
-        5. Every entry holds (:class:`EntryChecker`).
+        5. Every entry holds (:class:`EntryChecker`, which also notes discrepancies).
         6. The entries up to the size seen last are those that were seen.
         7. All entries together have the root that the checkpoint signs.
 
@@ -78,7 +89,8 @@ class LogVerifier:
         _check_size(checkpoint, remembered)  # 3.
         journal_keys = self._journal_keys(log.id, remembered)  # 4.
         entries = self._entries(log.id, checkpoint.size, progress)
-        tree = _check_entries(entries, checkpoint, journal_keys, remembered)  # 5., 6. and 7.
+        checker = EntryChecker(_load_keys(journal_keys))
+        tree = _check_entries(entries, checkpoint, checker, remembered)  # 5., 6. and 7.
         self.memory.keep(
             log.id,
             RememberedLog(
@@ -91,7 +103,8 @@ class LogVerifier:
                 verified_at=format_time(self.now()),
             ),
         )
-        return VerifiedLog(checkpoint, remembered.size if remembered else None, log.verifier_key)
+        previous_size = remembered.size if remembered else None
+        return VerifiedLog(checkpoint, previous_size, log.verifier_key, checker.discrepancies)
 
     def _journal_keys(self, log_id: str, remembered: RememberedLog | None) -> dict[str, str]:
         if log_id == OPERATOR_LOG:
@@ -112,11 +125,10 @@ class LogVerifier:
 def _check_entries(
     entries: Iterable[tuple[int, bytes]],
     checkpoint: Checkpoint,
-    journal_keys: dict[str, str],
+    checker: EntryChecker,
     remembered: RememberedLog | None,
 ) -> Frontier:
     """Return the right edge of the tree over ``entries``, all of which hold."""
-    checker = EntryChecker(_load_keys(journal_keys))
     tree = StreamingRoot()
     fault: LogFaultError | None = None
     for index, body in entries:

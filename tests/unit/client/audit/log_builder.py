@@ -122,13 +122,16 @@ class FakeLog:
             self.bodies.append(self.entry(event).canonical_bytes())
         return self
 
-    def entry(self, event: Any, *, key: Ed25519PrivateKey | None = None) -> Entry:
-        """Return the entry for an event."""
+    def entry(
+        self, event: Any, *, key: Ed25519PrivateKey | None = None, endpoint_id: str = ENDPOINT_ID, sequence: int = -1
+    ) -> Entry:
+        """Return the entry for an event. An endpoint signs its own: as its next statement, or as ``sequence``."""
         if event.type not in events.ENDPOINT_EVENT_TYPES:
             return controller_entry(event, time=TIME)
-        statement = Statement(endpoint_id=ENDPOINT_ID, sequence=self.sequence, time=TIME, event=event)
-        self.sequence += 1
-        signed = sign_statement(statement, key or self.keys[ENDPOINT_ID])
+        if sequence < 0:
+            sequence, self.sequence = self.sequence, self.sequence + 1
+        statement = Statement(endpoint_id=endpoint_id, sequence=sequence, time=TIME, event=event)
+        signed = sign_statement(statement, key or self.keys[endpoint_id])
         return endpoint_entry(VerifiedStatement(statement=statement, signed=signed), time=TIME)
 
     def view(self, **changes: Any) -> LogView:
@@ -168,11 +171,11 @@ class FakeLog:
         return FakeLog(copy.copy(self.bodies), dict(self.keys), self.signer, self.sequence)
 
 
-def enrolled(key: Ed25519PrivateKey | None = None) -> events.EndpointEnrolled:
+def enrolled(key: Ed25519PrivateKey | None = None, endpoint_id: str = ENDPOINT_ID) -> events.EndpointEnrolled:
     """Return the enrolment of the endpoint, with its journal key or another."""
     fingerprint = key_fingerprint((key or journal_key()).public_key())
     return events.EndpointEnrolled(
-        endpoint_id=ENDPOINT_ID, source=SOURCE, ssh_host_key=KEY_FINGERPRINT, journal_key=fingerprint
+        endpoint_id=endpoint_id, source=SOURCE, ssh_host_key=KEY_FINGERPRINT, journal_key=fingerprint
     )
 
 

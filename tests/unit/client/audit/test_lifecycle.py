@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from latchstring.client.audit.faults import LogFaultError
+from latchstring.client.audit.faults import DiscrepancyError
 from latchstring.client.audit.lifecycle import SessionLifecycles
 from latchstring.protocol import events
+from latchstring.protocol.session_state import SessionState
 from unit.client.audit.log_builder import (
     SOURCE,
     dialled,
@@ -16,7 +17,9 @@ from unit.client.audit.log_builder import (
     requested,
     whole_session,
 )
-from unit.client.samples import ACCOUNT_ID, SESSION_ID
+from unit.client.samples import ACCOUNT_ID, ENDPOINT_ID, SESSION_ID
+
+OTHER_ENDPOINT = "ept-" + "b" * 16
 
 ASKED = events.SessionAsked(session_id=SESSION_ID)
 CONNECTED = events.SessionConnected(session_id=SESSION_ID, connections=1)
@@ -29,10 +32,11 @@ CUT = ended(state="ended_by_customer", reason="access_off")
 
 
 def observe(*happened: Any) -> None:
-    """Follow events to the end."""
+    """Follow events to the end; an endpoint's are signed by the session's."""
     lifecycles = SessionLifecycles()
     for event in happened:
-        lifecycles.observe(event)
+        signed = event.type in events.ENDPOINT_EVENT_TYPES
+        lifecycles.observe(event, endpoint_id=ENDPOINT_ID if signed else None)
 
 
 @pytest.mark.parametrize(
@@ -84,5 +88,30 @@ def test_plausible(happened: list[Any]) -> None:
 )
 def test_implausible(happened: list[Any], words: str) -> None:
     """Courses that the table does not allow are named."""
-    with pytest.raises(LogFaultError, match=words):
+    with pytest.raises(DiscrepancyError, match=words):
         observe(*happened)
+
+
+@pytest.mark.parametrize("foreign", [ASKED, granted(), REFUSED])
+def test_another_endpoint_has_no_say(foreign: Any) -> None:
+    """What another endpoint signs about a session is named, and moves nothing: the session's own goes on."""
+    lifecycles = SessionLifecycles()
+    lifecycles.observe(requested(), endpoint_id=None)
+    with pytest.raises(DiscrepancyError, match=rf"signed by {OTHER_ENDPOINT}, and the session is one of {ENDPOINT_ID}"):
+        lifecycles.observe(foreign, endpoint_id=OTHER_ENDPOINT)
+    assert lifecycles.state(SESSION_ID) is SessionState.REQUESTED
+    lifecycles.observe(ASKED, endpoint_id=ENDPOINT_ID)
+    lifecycles.observe(granted(), endpoint_id=ENDPOINT_ID)
+    with pytest.raises(DiscrepancyError, match="signed by"):
+        lifecycles.observe(ended(), endpoint_id=OTHER_ENDPOINT)
+    assert lifecycles.state(SESSION_ID) is SessionState.GRANTED
+
+
+def test_what_does_not_fit_moves_nothing() -> None:
+    """After a grant of more than was requested the session still waits, and has nothing granted."""
+    lifecycles = SessionLifecycles()
+    lifecycles.observe(requested(), endpoint_id=None)
+    with pytest.raises(DiscrepancyError):
+        lifecycles.observe(granted(capabilities=("exec", "sftp_read")), endpoint_id=ENDPOINT_ID)
+    assert lifecycles.state(SESSION_ID) is SessionState.REQUESTED
+    assert lifecycles.state("ses-" + "c" * 16) is None

@@ -6,14 +6,18 @@ from typing import Any
 import pytest
 
 from latchstring.client.audit.describe import describe
+from latchstring.client.audit.faults import MAX_LISTED
 from latchstring.client.audit.reading import newest_entries, session_entries
 from latchstring.client.errors import ClientError
 from latchstring.client.home import Home
 from latchstring.protocol import events
 from latchstring.protocol.api import EndpointList, LogList, SessionList
-from unit.client.audit.log_builder import FakeLog, new_log, requested, whole_session
+from latchstring.protocol.checkpoint import Checkpoint, sign_checkpoint
+from latchstring.protocol.problems import ProblemCode, ProblemError
+from note_signers import TestSigner
+from unit.client.audit.log_builder import CONTROLLER, FakeLog, new_log, opened, requested, whole_session
 from unit.client.conftest import Latch
-from unit.client.fake_controller import FakeController
+from unit.client.fake_controller import Asked, FakeController
 from unit.client.samples import ACCOUNT_ID, CUSTOMER_ID, ENDPOINT_ID, SESSION_ID, endpoint_view, granted_view
 
 SKEWED = events.EndpointConnected(endpoint_id=ENDPOINT_ID, source="::1", version="0.1.0", clock_skew_seconds=-86400)
@@ -109,16 +113,102 @@ def test_show_command(latch: Latch, served: FakeController) -> None:
     ran = latch("audit", "show", "aaaa")
     assert ran.code == 0
     lines = ran.out.splitlines()
-    assert lines[0] == f"{SESSION_ID} on acme-pbx1 of Acme Dental: granted"
+    assert lines[0] == f"{SESSION_ID} on acme-pbx1 of Acme Dental: closed"
+    assert lines[1] == f"  by Ann <ann@example.test> ({ACCOUNT_ID}), maintenance"
     assert len(lines) == 2 + len(whole_session())
-    assert "vendor    session.requested" in lines[2]
-    assert "customer  session.granted" in lines[4]
+    assert "vendor              session.requested" in lines[2]
+    assert "customer acme-pbx1  session.granted" in lines[4]
     assert "account ann@example.test" in lines[2]
     assert ran.out.count(SESSION_ID) == 1
     document = json.loads(latch("audit", "show", SESSION_ID, "--json").out)
     assert (document["session"]["id"], len(document["events"])) == (SESSION_ID, len(whole_session()))
+    assert document["differences"] == []
     assert latch("audit", "show", "!").code == 2
     assert any(asked.query.get("session") == [SESSION_ID] for asked in served.asked)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"purpose": "terms_of_use"}, "purpose is terms_of_use, and in the log maintenance"),
+        ({"ticket": "SUP-1"}, "ticket is SUP-1, and in the log none"),
+        ({"endpoint_id": "ept-" + "c" * 16}, f"endpoint is ept-cccccccccccccccc, and in the log {ENDPOINT_ID}"),
+        (
+            {"engineer": {"account_id": "acc-" + "c" * 16, "name": "Eve", "email": "eve@example.test"}},
+            f"account is acc-cccccccccccccccc, and in the log {ACCOUNT_ID}",
+        ),
+    ],
+)
+def test_show_says_where_the_table_lies(
+    latch: Latch, served: FakeController, changes: dict[str, Any], words: str
+) -> None:
+    """What heads the page is the log's; where the controller's table says otherwise that is said, with status 1."""
+    served.handlers[f"GET /sessions/{SESSION_ID}"] = lambda _asked: granted_view(**changes)
+    ran = latch("audit", "show", SESSION_ID)
+    assert ran.code == 1
+    lines = ran.out.splitlines()
+    assert lines[0] == f"{SESSION_ID} on acme-pbx1 of Acme Dental: closed"
+    assert ACCOUNT_ID in lines[1]
+    assert "Eve" not in lines[1]
+    assert lines[1].endswith("maintenance")
+    assert lines[2] == f"  the controller's session table differs from its log: {words}"
+    assert "is not what its log says" in ran.err
+    ran = latch("audit", "show", SESSION_ID, "--json")
+    assert (ran.code, json.loads(ran.out)["differences"]) == (1, [words])
+
+
+def test_show_without_a_request(latch: Latch, served: FakeController, log: FakeLog) -> None:
+    """A session whose request is not in the log is shown as far as it goes, and fails."""
+    log.bodies.pop(4)
+    ran = latch("audit", "show", SESSION_ID)
+    assert ran.code == 1
+    assert ran.out.startswith(f"{SESSION_ID} of Acme Dental\n")
+    assert "the log holds no request of it" in ran.out
+    assert served.asked
+
+
+def test_verify_lists_discrepancies(latch: Latch, served: FakeController, log: FakeLog) -> None:
+    """What does not fit is listed under its log, with its author, and the status is 1 though the history holds."""
+    log.add(*[opened(session_id="ses-" + "z" * 16)] * (MAX_LISTED + 1))
+    ran = latch("audit", "verify")
+    assert ran.code == 1
+    lines = ran.out.splitlines()
+    assert lines[0].startswith(f"Acme Dental: FAILED, {MAX_LISTED + 1} discrepancies, {len(log.bodies)} entries, root ")
+    assert lines[1].startswith(f"  entry 19, by {ENDPOINT_ID}: channel.opened of ses-zzzzzzzzzzzzzzzz")
+    assert (len(lines), lines[-1]) == (2 + MAX_LISTED, "  and 1 more")
+    assert "1 of 1 logs failed verification; first, Acme Dental: entry 19" in ran.err
+    (report,) = json.loads(latch("audit", "verify", "--json").out)["logs"]
+    assert (report["verified"], report["fault"], report["size"]) == (False, None, len(log.bodies))
+    assert (report["previous_size"], report["discrepancy_count"]) == (len(log.bodies), MAX_LISTED + 1)
+    assert len(report["discrepancies"]) == MAX_LISTED
+    assert report["discrepancies"][0]["index"] == 19
+    assert report["discrepancies"][0]["endpoint"] == ENDPOINT_ID
+    assert served.asked
+
+
+@pytest.mark.parametrize("code", [ProblemCode.LOG_UNAVAILABLE, ProblemCode.INTERNAL])
+def test_one_log_that_is_not_delivered_hides_no_other(
+    latch: Latch, served: FakeController, log: FakeLog, code: ProblemCode
+) -> None:
+    """A log that the controller cannot read is reported as such, and the others are verified all the same."""
+    broken = "cus-" + "b" * 16
+    signer = TestSigner(f"{CONTROLLER}/audit/{broken}")
+    checkpoint = sign_checkpoint(Checkpoint(signer.name, 1, bytes(32)), signer).encode().decode()
+    view = log.view(id=broken, customer="Broken", checkpoint=checkpoint, verifier_key=signer.key.vkey())
+
+    def refuse(_asked: Asked) -> Any:
+        raise ProblemError(code, "log is damaged at entry 3")
+
+    served.handlers |= {
+        "GET /audit/logs": lambda _asked: LogList(logs=(view, log.view())),
+        f"GET /audit/logs/{broken}/journal-keys": refuse,
+        f"GET /audit/logs/{broken}/entries": refuse,
+    }
+    ran = latch("audit", "verify")
+    assert ran.code == 1
+    assert "Broken: FAILED, the controller does not deliver it: " in ran.out
+    assert "log is damaged at entry 3" in ran.out
+    assert "Acme Dental: verified, 19 entries" in ran.out
 
 
 def test_verify_command(latch: Latch, served: FakeController, log: FakeLog, home: Home) -> None:

@@ -1,6 +1,7 @@
 """Attacks on a log, each by a controller that signs whatever it likes; and on the verifier's memory."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from latchstring.client.audit.faults import LogFaultError
+from latchstring.client.audit.faults import MAX_LISTED, LogFaultError
 from latchstring.client.audit.memory import LogMemory
 from latchstring.client.audit.verification import LogVerifier, VerifiedLog
 from latchstring.client.errors import HomeError
@@ -23,13 +24,16 @@ from unit.client.audit.log_builder import (
     CONTROLLER,
     ORIGIN,
     FakeLog,
+    ended,
     enrolled,
+    granted,
     journal_key,
     new_log,
     opened,
+    requested,
     whole_session,
 )
-from unit.client.samples import ENDPOINT_ID
+from unit.client.samples import ENDPOINT_ID, SESSION_ID
 
 FINGERPRINT = "SHA256:" + "R" * 43
 NOW = datetime(2026, 11, 24, 10, tzinfo=UTC)
@@ -109,15 +113,10 @@ def swap(log: FakeLog, one: int, other: int) -> None:
 # Entries of the log under attack: 0 log.opened, 1 invited, 2 enrolled, 3 connected, 4 requested, 5 asked (statement 0),
 # 6 granted (1), 7 dialled, 8 connected (2), 9 channel.opened (3), 10 connected (4), 11 channel.closed (5), 12 and 13
 # disconnected (6, 7), 14 relay.closed, 15 close_requested, 16 ended (8), 17 log.read, 18 disconnected.
-ATTACKS: dict[str, tuple[Callable[[FakeLog], Any], int, str]] = {
+FAULTS: dict[str, tuple[Callable[[FakeLog], Any], int, str]] = {
     "first entry removed": (lambda log: log.bodies.pop(0), 0, "begins with log.opened"),
     "opened twice": (lambda log: log.bodies.insert(7, log.bodies[0]), 7, "begins with log.opened"),
     "enrolment removed": (lambda log: log.bodies.pop(2), 4, "has not enrolled"),
-    "consent removed": (lambda log: log.bodies.pop(6), 6, "which is awaiting_consent"),
-    "channel removed": (lambda log: log.bodies.pop(9), 9, "statement 4 .* statement 3"),
-    "request removed": (lambda log: log.bodies.pop(4), 4, "nobody requested"),
-    "entry repeated": (lambda log: log.bodies.insert(9, log.bodies[8]), 9, "statement 2 .* statement 3"),
-    "entries swapped": (lambda log: swap(log, 9, 11), 9, "statement 5 .* statement 3"),
     "consent changed": (lambda log: replace_event(log, 6, duration_seconds=3600), 6, "not the one that the endpoint"),
     "consent unsigned": (lambda log: strip_signature(log, 6), 6, "is not signed by an endpoint"),
     "signature forged": (lambda log: forge_signature(log, 6), 6, "not signed by this endpoint's journal key"),
@@ -126,11 +125,74 @@ ATTACKS: dict[str, tuple[Callable[[FakeLog], Any], int, str]] = {
     "not an entry": (lambda log: log.bodies.__setitem__(8, b"{}"), 8, "not an entry"),
 }
 
+# Authentic entries that do not fit: where, who signed the entry, and what is said. The first of each is named here.
+DISCREPANCIES: dict[str, tuple[Callable[[FakeLog], Any], int, str | None, str]] = {
+    "consent removed": (lambda log: log.bodies.pop(6), 6, None, "which is awaiting_consent"),
+    "channel removed": (lambda log: log.bodies.pop(9), 9, ENDPOINT_ID, "statement 4 .* statement 3"),
+    "request removed": (lambda log: log.bodies.pop(4), 4, ENDPOINT_ID, "nobody requested"),
+    "entry repeated": (lambda log: log.bodies.insert(9, log.bodies[8]), 9, ENDPOINT_ID, "statement 2 .* statement 3"),
+    "entries swapped": (lambda log: swap(log, 9, 11), 9, ENDPOINT_ID, "statement 5 .* statement 3"),
+    "session invented": (
+        lambda log: log.add(opened(session_id="ses-" + "z" * 16)),
+        19,
+        ENDPOINT_ID,
+        "which nobody requested",
+    ),
+}
 
-@pytest.mark.parametrize("name", list(ATTACKS))
-def test_attack(memory: LogMemory, name: str) -> None:
+
+@pytest.mark.parametrize("name", list(DISCREPANCIES))
+def test_discrepancy(memory: LogMemory, name: str) -> None:
+    """What does not fit is told with its place and its author, and what was seen is remembered all the same."""
+    attack, index, endpoint_id, words = DISCREPANCIES[name]
+    log = new_log()
+    attack(log)
+    found = verify(log, memory).discrepancies
+    assert found.count >= 1
+    assert (found.listed[0].index, found.listed[0].endpoint_id) == (index, endpoint_id)
+    assert re.search(words, str(found.listed[0]))
+    assert (endpoint_id or "the controller") in str(found.listed[0])
+    assert memory.log_ids() == {log.view().id}
+
+
+def test_an_oddity_hides_no_rewriting(memory: LogMemory) -> None:
+    """After an endpoint has reported something odd, a history that the controller rewrites is still noticed."""
+    log = new_log().add(opened(session_id="ses-" + "z" * 16), events.EndpointDisconnected(endpoint_id=ENDPOINT_ID))
+    assert verify(log, memory).discrepancies.count == 1
+    assert verify(log, memory).previous_size == len(log.bodies)
+    rewritten = log.copy()
+    replace_event(rewritten, 3, source="192.0.2.99")
+    with pytest.raises(LogFaultError, match="the history was rewritten"):
+        verify(rewritten, memory)
+
+
+def test_many_discrepancies_are_counted(memory: LogMemory) -> None:
+    """However many do not fit, the first of them are listed and all are counted."""
+    log = new_log().add(*[opened(session_id="ses-" + "z" * 16)] * (MAX_LISTED + 5))
+    found = verify(log, memory).discrepancies
+    assert (len(found.listed), found.count) == (MAX_LISTED, MAX_LISTED + 5)
+
+
+def test_consent_of_another_endpoint(memory: LogMemory) -> None:
+    """A consent that another endpoint of the same customer signed counts for nothing, and is told as its own."""
+    accomplice = "ept-" + "b" * 16
+    log = FakeLog(keys={ENDPOINT_ID: journal_key(), accomplice: journal_key("the vendor's own")})
+    log.add(events.LogOpened(), enrolled(), enrolled(log.keys[accomplice], accomplice), requested())
+    for sequence, event in enumerate((events.SessionAsked(session_id=SESSION_ID), granted(), ended())):
+        log.bodies.append(log.entry(event, endpoint_id=accomplice, sequence=sequence).canonical_bytes())
+    found = verify(log, memory).discrepancies
+    assert [(each.index, each.endpoint_id) for each in found.listed] == [
+        (4, accomplice),
+        (5, accomplice),
+        (6, accomplice),
+    ]
+    assert all(f"the session is one of {ENDPOINT_ID}" in each.message for each in found.listed)
+
+
+@pytest.mark.parametrize("name", list(FAULTS))
+def test_fault(memory: LogMemory, name: str) -> None:
     """A log that was tampered with is refused though its checkpoint is signed, at the first entry at fault."""
-    attack, index, words = ATTACKS[name]
+    attack, index, words = FAULTS[name]
     log = new_log()
     attack(log)
     with pytest.raises(LogFaultError, match=words) as caught:
@@ -141,7 +203,7 @@ def test_attack(memory: LogMemory, name: str) -> None:
 
 def test_late_report_is_no_fault(memory: LogMemory) -> None:
     """What an endpoint reports about a session that has ended is logged, and is no fault."""
-    verify(new_log().add(opened()), memory)
+    assert verify(new_log().add(opened()), memory).discrepancies.count == 0
 
 
 @pytest.mark.parametrize(
