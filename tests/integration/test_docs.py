@@ -57,7 +57,8 @@ def test_what_readme_says_works(tmp_path: Path) -> None:
             if words[1] == "invite":
                 values["CODE"] = done.out.strip()
         enroll, run, requests, approve, off = (replaced(words, site, values) for words in customer)
-        site.run(*enroll)
+        assert enroll[:3] == ["latch-endpoint", "enroll", "-"]
+        site.run(*enroll, given=values["CODE"])
         assert run[:2] == ["latch-endpoint", "run"]
         site.start_endpoint()
         login, install, wish, ssh = (replaced(words, site, values) for words in engineer)
@@ -122,3 +123,26 @@ def test_every_setting_is_documented(model: type[BaseModel]) -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
     for name in model.model_fields:
         assert f"`{name}`" in page or f"`[{name}]`" in page, name
+
+
+@pytest.mark.parametrize(
+    ("variable", "line", "completed"),
+    [
+        ("_LATCH_COMPLETE", "latch aud", "plain,audit"),
+        ("_LATCH_COMPLETE", "latch open acme --purp", "plain,--purpose"),
+        ("_LATCH_ENDPOINT_COMPLETE", "latch-endpoint access o", "plain,on\nplain,off"),
+        ("_LATCH_CONTROLLER_COMPLETE", "latch-controller cust", "plain,customer"),
+    ],
+)
+def test_completion_works_as_readme_says(tmp_path: Path, variable: str, line: str, completed: str) -> None:
+    """The shells' completion that README names is there, for commands, options and values."""
+    assert variable in README
+    words = line.split()
+    environment = Site(tmp_path).environment()
+    scripted = subprocess.run(
+        [words[0]], env={**environment, variable: "bash_source"}, capture_output=True, text=True, check=True
+    )
+    assert f"{variable}=bash_complete" in scripted.stdout
+    typed = {variable: "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    done = subprocess.run([words[0]], env={**environment, **typed}, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{completed}\n"
