@@ -48,6 +48,14 @@ def test_signal_death_is_reported(shared_site: Site) -> None:
     shared_site.ssh("kill -9 $$", status=255)
 
 
+def test_a_reader_that_had_enough_ends_the_command(shared_site: Site) -> None:
+    """A command whose output nobody reads any more ends, as in a local pipe, and ssh with it."""
+    for given in ("/dev/null", "/dev/zero"):
+        command = f"ssh -F {shared_site.ssh_config} {HOST} yes <{given} | head -2"
+        ran = shared_site.run("sh", "-c", command, seconds=20)
+        assert (ran.out, ran.err) == ("y\ny\n", "")
+
+
 def test_a_script_over_stdin(shared_site: Site) -> None:
     """What editors and Ansible do works: a shell that reads its script from stdin."""
     assert shared_site.ssh("/bin/sh -s -- a b", given='echo "$# $2"\n').out == "2 b\n"

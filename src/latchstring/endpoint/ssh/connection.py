@@ -10,7 +10,7 @@ asyncssh, which checks authority, principal and validity again, in its own way, 
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import asyncssh
 from asyncssh.constants import DISC_NO_MORE_AUTH_METHODS_AVAILABLE, MSG_IGNORE
@@ -44,6 +44,21 @@ class _ServerChannel(_Channel, asyncssh.SSHServerChannel[Any]):
     def _process_env_request(self, packet: Any) -> bool:
         """Refuse variables beyond a limit; asyncssh would keep as many as a client sends."""
         return len(self._env) < MAX_REQUESTED and super()._process_env_request(packet)
+
+    def _process_eow_at_openssh_dot_com_request(self, packet: Any) -> bool:
+        """Take note that the client wants no more output (OpenSSH's PROTOCOL, section 2.1)."""
+        packet.check_end()
+        if isinstance(self._session, OutputUnwanted):
+            self._session.output_unwanted()
+        return True
+
+
+@runtime_checkable
+class OutputUnwanted(Protocol):
+    """A session that can be told that nobody reads its output any more."""
+
+    def output_unwanted(self) -> None:
+        """Take note."""
 
 
 class _TcpChannel(_Channel, asyncssh.SSHTCPChannel[Any]):

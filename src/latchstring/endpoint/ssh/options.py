@@ -16,6 +16,10 @@ MACS: Final = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com")
 
 SIGNATURES: Final = ("ssh-ed25519",)
 
+SERVER_VERSION: Final = "OpenSSH_compatible_Latchstring"
+"""OpenSSH's client tells only servers whose version begins like this that it wants no more output (EOW). Without that,
+``ssh host yes | head`` would never end."""
+
 LOGIN_SECONDS: Final = 15
 MAX_FAILED_AUTHENTICATIONS: Final = 3
 MAX_CHANNELS: Final = 64
@@ -45,7 +49,7 @@ def server_options(
             f'cert-authority,principals="{identity.endpoint_id}" {user_ca}'
         ),
         server_host_keys=[identity.key_pair],
-        server_version="Latchstring",
+        server_version=SERVER_VERSION,
         kex_algs=KEY_EXCHANGES,
         encryption_algs=CIPHERS,
         mac_algs=MACS,

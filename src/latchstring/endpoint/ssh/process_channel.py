@@ -95,6 +95,10 @@ class ProcessChannel(asyncssh.SSHServerSession[bytes]):
         self._streams.input.finish()
         return True
 
+    def output_unwanted(self) -> None:
+        """Let the program find that nobody reads its output any more, as at the end of a pipe."""
+        self._streams.close_output()
+
     def pause_writing(self) -> None:
         """Stop reading from the program: the client takes no more."""
         self._streams.hold(Hold.CHANNEL)

@@ -119,6 +119,11 @@ class Streams:
         terminal.send_break(self._terminal.master)
         return True
 
+    def close_output(self) -> None:
+        """Close the pipe of standard output: whoever writes into it gets SIGPIPE. A terminal stays as it is."""
+        if self._terminal is None and self.outputs:
+            self.outputs[0].stop()
+
     def stop(self) -> None:
         """Close everything; a terminal's processes then get SIGHUP from the kernel."""
         self.input.stop()
