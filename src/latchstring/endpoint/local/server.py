@@ -104,8 +104,8 @@ class LocalServer:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(_REQUEST_SECONDS):
             line = await reader.readline()
-        reply = await self._reply(line, lambda text: writer.write(encode(Progress(text=text))))
-        writer.write(encode(reply))
+        reply = await self._reply(line, lambda text: _say(writer, Progress(text=text)))
+        _say(writer, reply)
         await writer.drain()
 
     async def _reply(self, line: bytes, progress: Callable[[str], None]) -> Reply:
@@ -113,16 +113,24 @@ class LocalServer:
             request = decode_request(line)
         except ValueError as error:
             return Failure(kind=FailureKind.USAGE, text=str(error))
+        # Begun before anything is said to whoever asked, and shielded: they may have gone away, and `off` is obeyed.
+        carried_out = asyncio.ensure_future(self._carry_out(request, progress))
         progress("taken")
         try:
-            # Shielded: whoever asked may go away; what was begun is carried out.
-            return Answer(answer=await asyncio.shield(self._carry_out(request, progress)))
+            return Answer(answer=await asyncio.shield(carried_out))
         except UsageFaultError as error:
             return Failure(kind=FailureKind.USAGE, text=str(error))
         except RefusedError as error:
             return Failure(kind=FailureKind.REFUSED, text=str(error))
         except EndpointError as error:
             return Failure(kind=FailureKind.FAILED, text=str(error))
+
+
+def _say(writer: asyncio.StreamWriter, reply: Reply) -> None:
+    """Say something to whoever asked, if they are still there."""
+    if not writer.is_closing():
+        with contextlib.suppress(OSError, RuntimeError):  # uvloop raises the latter for a transport that has closed
+            writer.write(encode(reply))
 
 
 def _is_welcome(writer: asyncio.StreamWriter) -> bool:

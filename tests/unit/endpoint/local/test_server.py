@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from eventually import eventually
 from latchstring.endpoint.errors import EndpointError, RefusedError, UnreachableError, UsageFaultError
 from latchstring.endpoint.local import server as server_module
 from latchstring.endpoint.local.client import AgentHangsError, AgentNotRunningError, ask
@@ -21,8 +22,10 @@ from latchstring.endpoint.local.messages import (
     decode_reply,
     decode_request,
 )
+from latchstring.endpoint.local.off_signal import say_off
 from latchstring.endpoint.local.server import AnswerBody, LocalServer
 from latchstring.protocol.access import AccessMode
+from relay_parties import on_both_loops
 
 FAULTS = {"failed": EndpointError, "usage": UsageFaultError, "refused": RefusedError}
 
@@ -61,6 +64,38 @@ async def test_each_failure_keeps_its_kind(path: Path, kind: str) -> None:
     with pytest.raises(FAULTS[kind], match=f"this one is {kind}") as caught:
         await asyncio.to_thread(ask, path, End(id=kind), Ended)
     assert type(caught.value) is FAULTS[kind]
+
+
+@on_both_loops
+async def test_off_is_obeyed_though_nobody_waits(tmp_path: Path) -> None:
+    """Whoever says off and is gone before we listen, or after a word of ours, is obeyed each time, without a trace."""
+    begun: list[Request] = []
+
+    async def obey(request: Request, progress: Callable[[str], None]) -> AnswerBody:
+        begun.append(request)
+        progress("working")
+        await asyncio.sleep(0)
+        progress("working")
+        return AccessAnswer(access=AccessMode.OFF)
+
+    faults: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: faults.append(context))
+    server = LocalServer(tmp_path / "control.sock", obey)
+    await server.start()
+
+    async def heard(count: int) -> None:
+        await eventually(lambda: len(begun) == count, "every word to be heard")
+
+    for number in range(1, 121):
+        said = say_off(tmp_path, None)
+        assert said is not None
+        if number % 3:
+            await asyncio.sleep(0)  # it may have been accepted, or even answered
+        said.close()
+        if number % 10 == 0:
+            await heard(number)
+    await server.close()
+    assert faults == []
 
 
 def test_private(path: Path) -> None:
