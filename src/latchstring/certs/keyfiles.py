@@ -22,6 +22,7 @@ PUBLIC_MODE: Final = 0o644
 PRIVATE_DIRECTORY_MODE: Final = 0o700
 MAX_BYTES: Final = 64 * 1024
 
+_ROOT: Final = 0
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -103,8 +104,12 @@ def check_private(path: Path) -> None:
     read_private(path)
 
 
-def check_private_directory(path: Path) -> None:
+def check_private_directory(path: Path, *, root_may: bool = False) -> None:
     """Check that only we can enter or change a directory.
+
+    Args:
+        path: of the directory.
+        root_may: whether root may use one that belongs to somebody else, who then decides what is in it.
 
     Raises:
         KeyFileMissingError: it does not exist.
@@ -119,7 +124,8 @@ def check_private_directory(path: Path) -> None:
         raise KeyFileRefusedError(f"directory {path} cannot be read: {error.strerror}") from error
     if not stat.S_ISDIR(status.st_mode):
         raise KeyFileRefusedError(f"{path} is not a directory")
-    _check_owner(path, status)
+    if not (root_may and os.geteuid() == _ROOT):
+        _check_owner(path, status)
     if status.st_mode & _OTHERS:
         mode = stat.S_IMODE(status.st_mode)
         raise KeyFilePermissionsError(f"directory {path} has mode {mode:04o}, so others can enter it: chmod 700 {path}")
@@ -165,6 +171,7 @@ def _write_temporary(path: Path, data: bytes, mode: int) -> Path:
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - only the builtin takes a descriptor
             os.fchmod(descriptor, mode)  # the umask may have taken too much
+            give_to_owner(descriptor, path.parent)
             file.write(data)
             file.flush()
             os.fsync(descriptor)
@@ -202,7 +209,8 @@ def _check_file(path: Path, status: os.stat_result, *, private: bool) -> None:
         raise KeyFileRefusedError(f"{path} is not a regular file")
     mode = stat.S_IMODE(status.st_mode)
     if private:
-        _check_owner(path, status)
+        if not _is_of_its_directory(path, status):
+            _check_owner(path, status)
         if mode & _OTHERS:
             raise KeyFilePermissionsError(
                 f"key file {path} has mode {mode:04o}, so others can reach it: chmod 600 {path}"
@@ -211,9 +219,24 @@ def _check_file(path: Path, status: os.stat_result, *, private: bool) -> None:
         raise KeyFilePermissionsError(f"{path} has mode {mode:04o}, so others can change it: chmod 644 {path}")
 
 
+def _is_of_its_directory(path: Path, status: os.stat_result) -> bool:
+    """Return whether we are root and the file belongs to whom its directory belongs to, whom root may work for."""
+    return os.geteuid() == _ROOT and status.st_uid == path.parent.stat().st_uid
+
+
 def _check_owner(path: Path, status: os.stat_result) -> None:
     user = os.geteuid()
     if status.st_uid != user:
-        raise KeyFilePermissionsError(
-            f"{path} belongs to user {status.st_uid} and we run as {user}: chown {user} {path}"
-        )
+        hint = "run this as that user" if user == _ROOT else f"run this as that user, or chown {user} {path}"
+        raise KeyFilePermissionsError(f"{path} belongs to user {status.st_uid} and we run as {user}: {hint}")
+
+
+def give_to_owner(descriptor: int, directory: Path) -> None:
+    """Where root works for the owner of a directory, let what it makes there be that owner's.
+
+    Raises:
+        OSError: it cannot be given.
+    """
+    if os.geteuid() == _ROOT:
+        owner = directory.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)

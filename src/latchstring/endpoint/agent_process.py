@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from latchstring.certs.keyfiles import PRIVATE_MODE
+from latchstring.certs.keyfiles import PRIVATE_MODE, give_to_owner
 from latchstring.endpoint.errors import DataDirectoryInUseError
 
 _MAX_LOCK_BYTES: Final = 64
@@ -51,6 +51,7 @@ def hold_lock(path: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE_MODE)
     try:
+        give_to_owner(descriptor, path.parent)
         deadline = time.monotonic() + wait_seconds
         while not _try_lock(descriptor):
             if time.monotonic() >= deadline:
@@ -78,12 +79,15 @@ def find_agent(path: Path) -> AgentProcess | None:
         if _try_lock(descriptor):
             return None
         fields = os.pread(descriptor, _MAX_LOCK_BYTES, 0).decode("ascii", "replace").split()
+        owner = os.fstat(descriptor).st_uid
     finally:
         os.close(descriptor)
     try:
         pid, start_time = (int(field) for field in fields)
     except ValueError:
         return None
+    if _user_of(pid) != owner:
+        return None  # whoever may write the file must not have root end another's process
     return AgentProcess(pid, start_time)
 
 
@@ -102,6 +106,15 @@ def kill_agent(process: AgentProcess, *, wait_seconds: float) -> int:
         family = [agent, *(fd for pid in _descendants(process.pid) if (fd := _open_pidfd(pid, stack)) is not None)]
         signal.pidfd_send_signal(agent, signal.SIGKILL)
         return _wait_for_end(family, wait_seconds)
+
+
+def _user_of(pid: int) -> int | None:
+    """Return the user that a process acts as; None if there is no such process."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next(int(line.split()[2]) for line in lines if line.startswith("Uid:"))
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -127,8 +127,12 @@ def is_enrolled(path: Path) -> bool:
     return path.is_dir() and _read_marker(path) is not None
 
 
-def open_directory(path: Path) -> DataDirectory:
+def open_directory(path: Path, *, to_run: bool = False) -> DataDirectory:
     """Return the data directory at ``path``, once its marker says that it is an endpoint's, of a layout that we know.
+
+    Args:
+        path: where it is.
+        to_run: for an agent, which must be its owner; a command may also be root's, and leaves it its owner's.
 
     Raises:
         DataDirectoryError: it is missing, not ours, or open to others.
@@ -146,7 +150,7 @@ def open_directory(path: Path) -> DataDirectory:
     if not isinstance(version, int) or version > FORMAT:
         raise DataDirectoryError(f"{path} was made by a newer latch-endpoint; update this one")
     try:
-        check_private_directory(path)
+        check_private_directory(path, root_may=not to_run)
     except KeyFileError as error:
         raise DataDirectoryError(str(error)) from error
     return DataDirectory(Path(os.path.realpath(path)))

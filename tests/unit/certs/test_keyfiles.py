@@ -205,6 +205,27 @@ def test_foreign_owner_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         check_private_directory(tmp_path)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_root_may_work_for_a_directorys_owner(tmp_path: Path) -> None:
+    """Where it may, root reads what belongs to a directory's owner, and what it makes there becomes theirs."""
+    create_private(tmp_path / "key", b"secret")
+    tmp_path.chmod(0o700)
+    os.chown(tmp_path / "key", 12345, 12345)
+    with pytest.raises(KeyFilePermissionsError, match="run this as that user"):
+        read_private(tmp_path / "key")
+    os.chown(tmp_path, 12345, 12345)
+    assert read_private(tmp_path / "key") == b"secret"
+    with pytest.raises(KeyFilePermissionsError, match="run this as that user"):
+        check_private_directory(tmp_path)
+    check_private_directory(tmp_path, root_may=True)
+    replace_private(tmp_path / "key", b"another")
+    create_private(tmp_path / "new", b"secret")
+    assert {(tmp_path / name).stat().st_uid for name in ("key", "new")} == {12345}
+    tmp_path.chmod(0o750)
+    with pytest.raises(KeyFilePermissionsError, match="chmod 700"):
+        check_private_directory(tmp_path, root_may=True)
+
+
 def test_public_files_must_not_be_writable_by_others(tmp_path: Path) -> None:
     """A certificate may be read by all, but not changed by others."""
     create_public(tmp_path / "root.pem", b"root")

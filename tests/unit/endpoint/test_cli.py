@@ -1,8 +1,10 @@
 """The command line without an agent: exit codes, one line for each mistake, and what works offline."""
 
+import fcntl
 import json
 import os
 import pty
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from endpoint_parts import item, make_offer, session_id
 from enrolling_controller import enrolling_controller
 from latchstring.endpoint.__main__ import DONE, FAILED, UNREACHABLE, USAGE, run
+from latchstring.endpoint.agent_process import start_time_of
 from latchstring.endpoint.clock import SystemClock
 from latchstring.endpoint.data_directory import open_directory
 from latchstring.endpoint.enrol import enrol
@@ -189,3 +192,41 @@ def test_code_is_asked_for(tmp_path: Path) -> None:
     os.close(terminal)
     assert b"not an enrolment code" in printed
     assert b"hello-there" not in printed
+
+
+OTHER = 12345
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_root_works_for_the_owner(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Root's commands work on a directory that is another account's, and leave everything that account's; no advice."""
+    for path in (data, *data.iterdir()):
+        os.chown(path, OTHER, OTHER)
+    for words in (("status",), ("access", "ask"), ("access", "on", "--for", "1h"), ("access", "off", "--for", "1h")):
+        status, _, err = say(capsys, *words, "--data", str(data))
+        assert (status, err.count("chown")) == (DONE, 0), err
+        assert {path.name: path.lstat().st_uid for path in data.iterdir() if path.lstat().st_uid != OTHER} == {}
+    assert say(capsys, "access", "--data", str(data))[1] == "off\n"
+    status, _, err = say(capsys, "run", "--data", str(data))
+    assert status == FAILED
+    assert f"belongs to user {OTHER} and we run as 0: run this as that user" in err
+    (data / "lock").unlink(missing_ok=True)
+    status, _, err = say(capsys, "access", "ask", "--data", str(data))
+    assert status == DONE, err
+    assert (data / "lock").lstat().st_uid == OTHER
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_root_kills_nobody_for_the_owner(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A lock file in which its owner names a process of root's does not make root's off kill that process."""
+    for path in (data, *data.iterdir()):
+        os.chown(path, OTHER, OTHER)
+    with subprocess.Popen(["/bin/sleep", "1000"]) as victim, (data / "lock").open("w+") as lock:
+        os.chown(data / "lock", OTHER, OTHER)
+        lock.write(f"{victim.pid} {start_time_of(victim.pid)}\n")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        status, _, err = say(capsys, "access", "off", "--data", str(data))
+        assert victim.poll() is None
+        victim.kill()
+    assert status == DONE, err

@@ -70,4 +70,4 @@ def run(*, path: Path) -> None:
     from latchstring.endpoint.data_directory import open_directory
     from latchstring.endpoint.foreground import run_in_foreground
 
-    run_in_foreground(open_directory(path), clock=SystemClock(), announce=click.echo)
+    run_in_foreground(open_directory(path, to_run=True), clock=SystemClock(), announce=click.echo)
