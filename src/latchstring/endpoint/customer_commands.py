@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 from latchstring.endpoint.access_control import AccessControl, OffReport
 from latchstring.endpoint.clock import Clock
 from latchstring.endpoint.consent import Request as WaitingRequest
-from latchstring.endpoint.errors import EndpointError, RefusedError
+from latchstring.endpoint.errors import EndpointError, RefusedError, UsageFaultError
 from latchstring.endpoint.lifecycle import Lifecycle
 from latchstring.endpoint.local.messages import (
     AccessAnswer,
@@ -124,6 +124,7 @@ class CustomerCommands:
 
     async def _approve(self, request: Approve) -> Decided:
         waiting = find_by_prefix(request.id, self._shown(), "request that waits")
+        await self._check_unmistakable(request.id, waiting)
         if not self._connected():
             raise EndpointError("the controller is not connected, so nobody could use the session; try again later")
         session = await self._lifecycle.approve(
@@ -131,13 +132,36 @@ class CustomerCommands:
         )
         grant = session.grant
         return Decided(
-            id=grant.session_id, decision="approved", capabilities=grant.capabilities, seconds=grant.duration_seconds
+            id=grant.session_id,
+            decision="approved",
+            engineer=grant.engineer,
+            capabilities=grant.capabilities,
+            seconds=grant.duration_seconds,
         )
+
+    async def _check_unmistakable(self, text: str, waiting: WaitingRequest) -> None:
+        """Check that ``text`` cannot have meant another request, one that was shown earlier and is gone.
+
+        Ids are the controller's choice: it could put a request where another with the same beginning was seen.
+
+        Raises:
+            UsageFaultError: it can.
+        """
+        if any(item != waiting.session_id for item in await self._lifecycle.known_sessions(prefix_of(text), 2)):
+            raise UsageFaultError(
+                f"{text} also began the id of an earlier request; say yes to the whole id, {waiting.session_id}, "
+                "once you have looked at it again (latch-endpoint requests)"
+            )
 
     async def _refuse(self, request: Refuse) -> Decided:
         waiting = find_by_prefix(request.id, self._shown(), "request that waits")
         written = await self._lifecycle.refuse(waiting.session_id, note=request.note)
-        return Decided(id=waiting.session_id, decision="refused", note=None if written else _LATER)
+        return Decided(
+            id=waiting.session_id,
+            decision="refused",
+            engineer=waiting.offer.engineer,
+            note=None if written else _LATER,
+        )
 
     async def _end(self, request: End) -> Ended:
         session = find_by_prefix(request.id, self._sessions(), "live session")
@@ -189,14 +213,18 @@ def view_session(session: LiveSession, clock: Clock) -> SessionView:
     )
 
 
+def prefix_of(text: str) -> str:
+    """Return the beginning of a session's id that somebody typed, with or without ``ses-``."""
+    return text if text.startswith("ses-") else f"ses-{text}"
+
+
 def find_by_prefix(text: str, candidates: Iterable[_Found], what: str) -> _Found:
     """Return the one whose id is ``text``, or the only one whose id begins with it, with or without ``ses-``.
 
     Raises:
         EndpointError: there is none, or more than one.
     """
-    prefix = text if text.startswith("ses-") else f"ses-{text}"
-    found = [item for item in candidates if item.session_id.startswith(prefix)]
+    found = [item for item in candidates if item.session_id.startswith(prefix_of(text))]
     if not text or not found:
         raise EndpointError(f"there is no {what} with id {text[:40] or '(empty)'}")
     if len(found) > 1:

@@ -31,6 +31,7 @@ from latchstring.endpoint.session import Ending, LiveSession
 from latchstring.endpoint.session_table import SessionTable
 from latchstring.endpoint.tasks import Tasks
 from latchstring.protocol.access import AccessMode
+from latchstring.protocol.canonical_json import canonical_json
 from latchstring.protocol.durations import format_duration
 from latchstring.protocol.endings import EXPLANATIONS, Reason
 from latchstring.protocol.events import DecidedBy, SessionAsked, SessionGranted, SessionRefused
@@ -139,6 +140,14 @@ class Lifecycle:
         done, _ = await asyncio.wait({written}, timeout=1.0)
         return bool(done)
 
+    async def known_sessions(self, prefix: str, limit: int) -> list[str]:
+        """Return up to ``limit`` ids of sessions that were ever asked for here and begin with ``prefix``.
+
+        Raises:
+            JournalUnavailableError: the journal cannot be read.
+        """
+        return await self._journal.sessions_beginning(prefix, limit)
+
     def withdraw(self, session_id: str, reason: Reason) -> None:
         """Let nothing come of a request that the controller took back, or of the session that it has become."""
         if session_id in self._arriving:
@@ -190,6 +199,10 @@ class Lifecycle:
         try:
             if await self._journal.standing(offer.session_id) in _DECIDED:
                 return
+            if await self._is_changed(offer):
+                _log.warning("refused %s: it was offered before, with other contents", offer.session_id)
+                self._record_refusal(offer, Reason.POLICY)
+                return
             stop = self._arriving[offer.session_id]
             if stop is not None:
                 self._refuse_opening(offer, stop)
@@ -214,6 +227,11 @@ class Lifecycle:
             await self._open(request, decision, DecidedBy.POLICY)
         else:
             await self._ask(request)
+
+    async def _is_changed(self, offer: Offer) -> bool:
+        """Return whether an id that people here have seen comes back with other contents: bait, and then a switch."""
+        kept = await self._journal.offer(offer.session_id)
+        return kept is not None and kept != canonical_json(offer.model_dump(mode="json"))
 
     def _stop_arriving(self, session_id: str, reason: Reason) -> None:
         if self._arriving[session_id] is None:

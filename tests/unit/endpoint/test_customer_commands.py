@@ -27,6 +27,7 @@ from latchstring.endpoint.local.messages import (
 from latchstring.endpoint.policy import Policy
 from latchstring.endpoint.switch import Switch
 from latchstring.protocol.access import AccessMode
+from latchstring.protocol.endings import Reason
 
 
 class Customer:
@@ -69,6 +70,20 @@ async def test_requests_show_who_why_and_what_is_possible(customer: Customer) ->
     assert (request.engineer.email, request.ticket, request.note) == ("ann@example.test", "SUP-1", "dial plan")
     assert (request.requested_capabilities, request.capabilities) == (("exec", "shell"), ("exec",))
     assert (request.requested_seconds, request.seconds, request.lapses_in_seconds) == (3600, 1800, 600)
+
+
+async def test_a_beginning_that_meant_another_request(customer: Customer) -> None:
+    """A beginning that was a request's which is gone says yes to no other; the whole id does, and names whose it is."""
+    first, second = session_id(), session_id(1)
+    prefix = first[:-1]
+    await customer.house.offered()
+    customer.house.lifecycle.withdraw(first, Reason.WITHDRAWN)
+    await customer.house.offered(1)
+    with pytest.raises(UsageFaultError, match=f"say yes to the whole id, {second}"):
+        await customer(Approve(id=prefix))
+    decided = await customer(Approve(id=second))
+    assert isinstance(decided, Decided)
+    assert (decided.id, decided.engineer.email) == (second, "ann@example.test")
 
 
 async def test_from_yes_to_end(customer: Customer) -> None:

@@ -236,6 +236,30 @@ async def test_repeated_offers(house: House) -> None:
     assert house.types() == ["session.asked", "session.granted", "session.ended"]
 
 
+@pytest.mark.parametrize("gone", ["withdrawn", "lapsed by the controller"])
+async def test_bait_and_switch(house: House, gone: str, caplog: pytest.LogCaptureFixture) -> None:
+    """An id that comes back with other contents is refused, so that a yes can only mean what was shown."""
+    await house.offered()
+    house.lifecycle.withdraw(ID, Reason.WITHDRAWN if gone == "withdrawn" else Reason.UNANSWERED)
+    await house.offered(capabilities=("exec", "sftp_write", "shell"), duration_seconds=86_400)
+    assert house.lifecycle.requests.shown() == []
+    with pytest.raises(RefusedError):
+        await approve(house)
+    assert refusal(house).reason is Reason.POLICY
+    assert "with other contents" in caplog.text
+    await house.offered()
+    assert house.lifecycle.requests.shown() == []
+
+
+async def test_the_same_offer_may_come_back(house: House) -> None:
+    """A controller that forgot that it withdrew a request, and repeats it word for word, is heard."""
+    await house.offered()
+    house.lifecycle.withdraw(ID, Reason.WITHDRAWN)
+    await house.offered()
+    await approve(house)
+    assert house.lifecycle.sessions.ids() == (ID,)
+
+
 @pytest.mark.parametrize("changes", [{"endpoint_id": "ept-" + "b" * 16}, {"customer_id": "cus-" + "b" * 16}])
 async def test_offer_for_another_endpoint(house: House, changes: dict[str, Any]) -> None:
     """An offer for another endpoint, or another customer, is refused, whatever the switch says."""

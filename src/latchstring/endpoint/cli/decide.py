@@ -62,8 +62,8 @@ def approve(id: str, *, seconds: int | None, allow: tuple[str, ...] | None, as_j
         print_document(decided)
     else:
         click.echo(
-            f"{decided.id} approved: {', '.join(decided.capabilities or ())} "
-            f"for {format_duration(decided.seconds or 0)}"
+            f"{decided.id} of {decided.engineer.name} <{decided.engineer.email}> approved: "
+            f"{', '.join(decided.capabilities or ())} for {format_duration(decided.seconds or 0)}"
         )
 
 
@@ -83,7 +83,7 @@ def refuse(id: str, *, reason: str | None, as_json: bool, path: Path) -> None:  
     if as_json:
         print_document(decided)
         return
-    click.echo(f"{decided.id} refused")
+    click.echo(f"{decided.id} of {decided.engineer.name} <{decided.engineer.email}> refused")
     if decided.note is not None:
         warn(decided.note)
 

@@ -119,6 +119,22 @@ class Journal:
         """
         return await self._in_thread(lambda: self._store.standing(session_id))
 
+    async def offer(self, session_id: str) -> bytes | None:
+        """Return the offer that was kept for a session, as :meth:`JournalStore.offer`.
+
+        Raises:
+            JournalUnavailableError: the file cannot be read.
+        """
+        return await self._in_thread(lambda: self._store.offer(session_id))
+
+    async def sessions_beginning(self, prefix: str, limit: int) -> list[str]:
+        """Return ids of sessions that begin with ``prefix``, as :meth:`JournalStore.sessions_beginning`.
+
+        Raises:
+            JournalUnavailableError: the file cannot be read.
+        """
+        return await self._in_thread(lambda: self._store.sessions_beginning(prefix, limit))
+
     async def unfinished(self) -> list[str]:
         """Return the sessions that were granted and have not ended.
 

@@ -142,6 +142,31 @@ class JournalStore:
             raise JournalUnavailableError(f"the journal cannot be read: {error}") from error
         return None if row is None else Standing(row[0])
 
+    def offer(self, session_id: str) -> bytes | None:
+        """Return the offer that was kept for a session, as canonical JSON; None if there is none.
+
+        Raises:
+            JournalUnavailableError: the file cannot be read.
+        """
+        query = "SELECT offer FROM offers WHERE session_id = ?"
+        try:
+            row = self._connection.execute(query, (session_id,)).fetchone()
+        except sqlite3.Error as error:
+            raise JournalUnavailableError(f"the journal cannot be read: {error}") from error
+        return None if row is None else bytes(row[0])
+
+    def sessions_beginning(self, prefix: str, limit: int) -> list[str]:
+        """Return up to ``limit`` ids of sessions, of any standing, that begin with ``prefix``.
+
+        Raises:
+            JournalUnavailableError: the file cannot be read.
+        """
+        query = "SELECT session_id FROM sessions WHERE session_id >= ? AND session_id < ? ORDER BY session_id LIMIT ?"
+        try:
+            return [row[0] for row in self._connection.execute(query, (prefix, f"{prefix}\x7f", limit))]
+        except sqlite3.Error as error:
+            raise JournalUnavailableError(f"the journal cannot be read: {error}") from error
+
     def unfinished(self) -> list[str]:
         """Return the sessions that were granted and have not ended.
 

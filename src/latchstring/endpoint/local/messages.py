@@ -175,6 +175,7 @@ class Decided(Frozen):
 
     id: SessionId
     decision: Literal["approved", "refused"]
+    engineer: Engineer
     capabilities: Capabilities | None = None
     seconds: DurationSeconds | None = None
     note: str | None = None
