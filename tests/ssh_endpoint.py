@@ -154,7 +154,15 @@ class Session:
     services: Mapping[str, Service] = field(default_factory=dict)
     recorder: Record = field(default_factory=Record)
     is_live: bool = True
+    channels_left: int | None = None
     connections: set[LiveConnection] = field(default_factory=set)
+
+    def may_open(self) -> bool:
+        """Count a channel against ``channels_left``, if there is a limit."""
+        if self.channels_left is None:
+            return True
+        self.channels_left -= 1
+        return self.channels_left >= 0
 
     def authorise(self, capability: str) -> None:
         """Allow what the grant names."""

@@ -370,6 +370,22 @@ async def test_channels_of_a_connection_are_limited(tmp_path: Path) -> None:
         await engineer.ssh("-O", "exit", options=control)
 
 
+@on_both_loops
+async def test_channels_of_a_session_are_limited(tmp_path: Path) -> None:
+    """What a session may not open any more is refused with a reason, and leaves no trace in the journal."""
+    async with engineer_at(tmp_path) as (engineer, session):
+        session.channels_left = 1
+        control = ("-o", f"ControlPath={tmp_path}/mux", "-o", "ControlMaster=auto", "-o", "ControlPersist=yes")
+        assert (await engineer.ssh("echo in", options=control)).output == b"in\n"
+        await session.recorder.wait_for("closed")
+        before = len(session.recorder.events)
+        refused = await engineer.ssh("true", options=(*control, "-o", "ProxyCommand=false"))
+        assert refused.status == 255
+        assert len(session.recorder.named("refused")) == 0
+        assert len(session.recorder.events) == before
+        await engineer.ssh("-O", "exit", options=control)
+
+
 # --- forwards
 
 

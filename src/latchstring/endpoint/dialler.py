@@ -55,8 +55,10 @@ class DialledSession:
         return self._sessions.find(session_id) if session_id == self._session_id else None
 
     def refused(self, code: str) -> None:
-        """Record that a client could not prove itself."""
-        self._journal.record(SessionConnectionRefused(session_id=self._session_id, code=code))
+        """Record that a client could not prove itself, unless that happens too often."""
+        session = self._sessions.find(self._session_id)
+        if session is None or session.may_open():
+            self._journal.record(SessionConnectionRefused(session_id=self._session_id, code=code))
 
 
 class Dialler:

@@ -18,6 +18,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+from latchstring.endpoint.channel_budget import MachineBudget
 from latchstring.endpoint.clock import Clock
 from latchstring.endpoint.consent import Request, WaitingRequests
 from latchstring.endpoint.errors import JournalUnavailableError, RefusedError, UsageFaultError
@@ -85,6 +86,7 @@ class Lifecycle:
         self._clock = clock
         self._tasks = Tasks()
         self._limit = OfferLimit(clock)
+        self._budget = MachineBudget(clock)
         self._arriving: dict[str, Reason | None] = {}
         """Offers before they enter the table of requests, and why nothing must come of them; the first reason stays."""
 
@@ -294,7 +296,13 @@ class Lifecycle:
             await sandbox.kill()
             return self._refuse_opening(request.offer, Reason.JOURNAL_UNAVAILABLE)
         session = LiveSession(
-            grant, sandbox, self._policy.services, journal=self._journal, clock=self._clock, on_cut=self._was_cut
+            grant,
+            sandbox,
+            self._policy.services,
+            journal=self._journal,
+            clock=self._clock,
+            budget=self._budget.for_session(grant.session_id),
+            on_cut=self._was_cut,
         )
         self.sessions.add(session)
         return await self._go_live(session, request)

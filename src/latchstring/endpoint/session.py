@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from latchstring.endpoint.channel_budget import ChannelBudget
 from latchstring.endpoint.clock import Clock
 from latchstring.endpoint.journal.journal import Journal
 from latchstring.endpoint.recorder import JournalChannelRecorder
@@ -26,6 +27,10 @@ _GOODBYE_SECONDS: Final = 1.0
 
 class SessionEndedError(Exception):
     """The session has ended."""
+
+
+class TooManyConnectionsError(Exception):
+    """The session had too many connections in a short time."""
 
 
 class EndListener(Protocol):
@@ -55,6 +60,7 @@ class LiveSession:
         services: of the policy at the time of the grant.
         journal: where everything is recorded.
         clock: the session's deadline is on its monotonic side.
+        budget: how many channels and connections it may open.
         on_cut: told once, when the session is cut.
     """
 
@@ -66,6 +72,7 @@ class LiveSession:
         *,
         journal: Journal,
         clock: Clock,
+        budget: ChannelBudget,
         on_cut: EndListener,
     ) -> None:
         self._grant = grant
@@ -74,6 +81,7 @@ class LiveSession:
         self._services = services
         self._journal = journal
         self._clock = clock
+        self._budget = budget
         self._on_cut = on_cut
         self._recorder = JournalChannelRecorder(grant.session_id, journal)
         self._connections: set[LiveConnection] = set()
@@ -146,15 +154,22 @@ class LiveSession:
         if capability not in self._grant.capabilities:
             raise RefusedError(ChannelRefusal.NOT_GRANTED, f"this session was not granted {capability}")
 
+    def may_open(self) -> bool:
+        """Count one more channel or connection, and return whether it may be."""
+        return self._budget.take()
+
     async def connected(self, connection: LiveConnection) -> None:
         """Take note of a connection that proved itself, durably before this returns.
 
         Raises:
             SessionEndedError: the session has ended; the connection has been cut.
+            TooManyConnectionsError: there were too many in a short time.
             JournalUnavailableError: it cannot be recorded, so it must not begin.
         """
         if not self.is_live:
             raise SessionEndedError("the session has ended")
+        if not self.may_open():
+            raise TooManyConnectionsError("too many connections in a short time")
         self._connections.add(connection)
         self._alone.clear()
         event = SessionConnected(session_id=self.session_id, connections=len(self._connections))

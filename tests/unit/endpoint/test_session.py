@@ -7,7 +7,7 @@ import pytest
 
 from endpoint_parts import House, make_house
 from latchstring.endpoint.errors import JournalUnavailableError
-from latchstring.endpoint.session import LiveSession, SessionEndedError
+from latchstring.endpoint.session import LiveSession, SessionEndedError, TooManyConnectionsError
 from latchstring.endpoint.ssh.ports import ChannelEnd, ChannelRefusal, RefusedError
 from latchstring.protocol.access import AccessMode
 from latchstring.protocol.endings import Reason
@@ -119,3 +119,12 @@ async def test_no_log_no_channel(house: House, session: LiveSession) -> None:
     house.store.broken = True
     with pytest.raises(JournalUnavailableError):
         await session.recorder.opened(kind=ChannelKind.EXEC, capability="exec", detail="true")
+
+
+async def test_too_many_connections(session: LiveSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection beyond the session's budget is refused, and leaves no statement."""
+    monkeypatch.setattr(session._budget, "take", lambda: False)
+    with pytest.raises(TooManyConnectionsError):
+        await session.connected(Connection())
+    assert session.connections == 0
+    assert not session.may_open()

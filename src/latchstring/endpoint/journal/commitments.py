@@ -13,7 +13,10 @@ from typing import Final
 from latchstring.protocol.canonical_json import canonical_json
 
 SALT_BYTES: Final = 32
-MAX_DETAIL_CHARACTERS: Final = 100_000
+MAX_DETAIL_CHARACTERS: Final = 4096
+"""Command lines of people and of tools fit; what is longer travels over standard input."""
+MAX_REFUSED_CHARACTERS: Final = 256
+"""Of what was refused: nobody ran it, and whoever sends it pays nothing for it."""
 
 
 class OpeningError(ValueError):
@@ -32,14 +35,17 @@ class Opening:
         return hashlib.sha256(self.salt + canonical_json({"detail": self.detail})).hexdigest()
 
 
-def commit(detail: str, random: Callable[[int], bytes]) -> Opening:
+def commit(detail: str, random: Callable[[int], bytes], *, limit: int = MAX_DETAIL_CHARACTERS) -> Opening:
     """Return the opening of a new commitment to ``detail``.
 
-    What has no canonical form (a lone surrogate from bytes that are no UTF-8) is written with escapes; what is too long
-    is cut, and the log says no more than that something was there.
+    What has no canonical form (a lone surrogate from bytes that are no UTF-8) is written with escapes. Of what is
+    longer than ``limit`` the beginning is kept, and behind it the length and the hash of the whole.
     """
     text = detail.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return Opening(salt=random(SALT_BYTES), detail=text[:MAX_DETAIL_CHARACTERS])
+    if len(text) > limit:
+        whole = text.encode()
+        text = f"{text[:limit]}… ({len(whole)} bytes, SHA-256 {hashlib.sha256(whole).hexdigest()})"
+    return Opening(salt=random(SALT_BYTES), detail=text)
 
 
 def verify_opening(opening: Opening, commitment: str) -> None:

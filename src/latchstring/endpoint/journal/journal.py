@@ -20,11 +20,11 @@ from typing import Final, TypeVar
 
 from latchstring.endpoint.clock import Clock
 from latchstring.endpoint.errors import JournalError, JournalUnavailableError
-from latchstring.endpoint.journal.commitments import commit
+from latchstring.endpoint.journal.commitments import MAX_DETAIL_CHARACTERS, MAX_REFUSED_CHARACTERS, commit
 from latchstring.endpoint.journal.reserve import Reserve
 from latchstring.endpoint.journal.standing import Standing
 from latchstring.endpoint.journal.store import Item, JournalStore
-from latchstring.protocol.events import EndpointEvent
+from latchstring.protocol.events import ChannelRefused, EndpointEvent
 from latchstring.protocol.grants import Offer
 from latchstring.protocol.statements import SignedStatement
 from latchstring.protocol.times import format_time
@@ -180,7 +180,8 @@ class Journal:
     def _enqueue(
         self, event: EndpointEvent, offer: Offer | None, detail: str | None, *, needed: bool
     ) -> "asyncio.Future[int]":
-        opening = None if detail is None else commit(detail, secrets.token_bytes)
+        limit = MAX_REFUSED_CHARACTERS if isinstance(event, ChannelRefused) else MAX_DETAIL_CHARACTERS
+        opening = None if detail is None else commit(detail, secrets.token_bytes, limit=limit)
         if opening is not None:
             event = event.model_copy(update={"detail_commitment": opening.commitment()})
         item = Item(event=event, time=format_time(self._clock.now()), offer=offer, opening=opening)

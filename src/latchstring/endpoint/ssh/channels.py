@@ -45,11 +45,16 @@ class Channels:
         """See that one more channel may be opened.
 
         Raises:
-            RefusedError: there are :data:`MAX_CHANNELS`.
+            RefusedError: there are :data:`MAX_CHANNELS`, or there were too many in a short time.
         """
         if len(self._tasks) + len(self._idle) >= MAX_CHANNELS:
             raise RefusedError(
                 ChannelRefusal.TOO_MANY_CHANNELS, f"a connection can have {MAX_CHANNELS} channels at once, not more"
+            )
+        if not self.session.may_open():
+            raise RefusedError(
+                ChannelRefusal.TOO_MANY_CHANNELS,
+                "too many channels in a short time; wait a minute",
             )
 
     def idle(self, channel: object) -> None:

@@ -118,6 +118,9 @@ class SessionAccess(GrantedSession, Protocol):
     def recorder(self) -> ChannelRecorder:
         """Where this session's channels are recorded."""
 
+    def may_open(self) -> bool:
+        """Count one more channel, and return whether it may be opened. What may not leaves no trace in the journal."""
+
     def authorise(self, capability: str) -> None:
         """Decide, now, whether the session may use ``capability``. Asked for each request for a channel.
 

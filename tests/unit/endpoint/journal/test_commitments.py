@@ -1,5 +1,6 @@
 """Commitments: bound to every character, told apart by their salts, and never in a repr."""
 
+import hashlib
 import os
 
 import pytest
@@ -36,7 +37,11 @@ def test_any_bytes_can_be_committed_to(raw: bytes) -> None:
 
 def test_bounded_and_unprintable() -> None:
     """What is too long is cut, and nothing of it shows by accident."""
-    opening = commit("secret" + "x" * 2 * MAX_DETAIL_CHARACTERS, os.urandom)
-    assert len(opening.detail) == MAX_DETAIL_CHARACTERS
+    whole = "secret" + "x" * 2 * MAX_DETAIL_CHARACTERS
+    opening = commit(whole, os.urandom)
+    digest = hashlib.sha256(whole.encode()).hexdigest()
+    assert opening.detail == f"{whole[:MAX_DETAIL_CHARACTERS]}… ({len(whole)} bytes, SHA-256 {digest})"
+    assert commit(whole, os.urandom, limit=3).detail.startswith("sec… (")
+    assert commit("x" * MAX_DETAIL_CHARACTERS, os.urandom).detail == "x" * MAX_DETAIL_CHARACTERS
     assert "secret" not in repr(opening)
     assert repr(Opening(b"s", "d")) == "Opening()"
