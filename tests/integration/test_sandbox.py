@@ -230,6 +230,47 @@ def test_a_mount_below_an_ancestor_is_still_there() -> None:
     assert printed.split() == [*expected, "usable"]
 
 
+NEW_USER_NAMESPACE = """
+import ctypes, os, threading
+libc = ctypes.CDLL(None, use_errno=True)
+NEWUSER = 0x10000000
+tries = {"unshare": (libc.unshare, NEWUSER), "setns": (libc.setns, os.open("/proc/self/ns/user", os.O_RDONLY), NEWUSER)}
+number = {"x86_64": 56, "aarch64": 220}[os.uname().machine]
+tries["clone"] = (libc.syscall, number, NEWUSER | 17, 0, 0, 0, 0)
+tries["clone3"] = (libc.syscall, 435, ctypes.create_string_buffer(NEWUSER.to_bytes(8, "little") + bytes(80)), 88)
+for name, (call, *arguments) in tries.items():
+    print(name, call(*arguments), os.strerror(ctypes.get_errno()))
+thread = threading.Thread(target=print, args=("a thread",))
+thread.start()
+thread.join()
+if os.fork() == 0:
+    print("a process", flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.parametrize("run_as", [None, pytest.param("nobody", marks=as_root)])
+@on_both_loops
+async def test_no_user_namespace(run_as: str | None) -> None:
+    """No call makes a user namespace, in which a session would have every capability; threads and processes go on."""
+    python = shutil.which("python3", path="/usr/bin")
+    if python is None:
+        pytest.skip("there is no Python that an ordinary user can run")
+    async with started(SandboxSpec(run_as=run_as)) as inside:
+        printed = (await run(inside, f"{python} -u - <<'END'\n{NEW_USER_NAMESPACE}\nEND"))[1]
+        assert printed.splitlines() == [
+            "unshare -1 Operation not permitted",
+            "setns -1 Operation not permitted",
+            "clone -1 Operation not permitted",
+            "clone3 -1 Function not implemented",
+            "a thread",
+            "a process",
+        ]
+        assert (await run(inside, "unshare -Urm true 2>/dev/null"))[0] != ChildExit(status=0)
+        assert (await run(inside, "echo one | cat; (true & wait)"))[0] == ChildExit(status=0)
+
+
 @contextlib.asynccontextmanager
 async def ignoring(number: signal.Signals) -> AsyncIterator[None]:
     """Ignore a signal in this process and those that it starts."""
@@ -269,6 +310,8 @@ async def test_an_account_is_become_completely() -> None:
     """With ``run_as`` uid, gid and groups are the account's, and root cannot be had back."""
     nobody = pwd.getpwnam("nobody")
     async with started(SandboxSpec(run_as="nobody")) as inside:
+        sets = "grep -hE '^Cap(Inh|Prm|Eff|Amb)' /proc/self/status"
+        assert [line.split()[1] for line in (await run(inside, sets))[1].splitlines()] == ["0" * 16] * 4
         _, printed = await run(inside, "grep -E '^(Uid|Gid|Groups)' /proc/self/status; cat /etc/shadow; kill -9 1")
         lines = [line.split() for line in printed.splitlines()]
         assert lines[0][1:] == [str(nobody.pw_uid)] * 4

@@ -2,8 +2,9 @@
 
 Namespaces: PID (nothing outside is visible, and the kernel kills what is inside with its pid 1), IPC, mount (own
 ``/proc``, masks), and user where the agent is not root. ``bwrap`` sets no_new_privs; all capabilities are dropped, for
-root too: otherwise a session could simply unmount its masks. There is no ``--new-session``: it would break job control,
-and every child gets a session and a terminal of its own anyway.
+root too: otherwise a session could simply unmount its masks; and a filter keeps sessions from getting them back in a
+user namespace of their own (``seccomp``). There is no ``--new-session``: it would break job control, and every child
+gets a session and a terminal of its own anyway.
 
 The files of the host are the session's to use, with two exceptions. What the kernel lets root change for the whole
 machine, through ``/proc`` and ``/sys``, is read-only: root needs no capability for much of it, and a pattern for core
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from latchstring.endpoint.sandbox import init
+from latchstring.endpoint.sandbox import init, seccomp
 from latchstring.endpoint.sandbox.account import Account
 from latchstring.endpoint.sandbox.errors import SandboxUnavailableError
 
@@ -70,14 +71,15 @@ def launch(account: Account, masked: tuple[Path, ...], control: socket.socket) -
         OSError: it could not be started.
     """
     status_read, status_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    seccomp_read = _readable(seccomp.program())
     try:
-        command = [*arguments(account, masked, status_write), *_init_command(account, control)]
+        command = [*arguments(account, masked, status_write, seccomp_read), *_init_command(account, control)]
         process = subprocess.Popen(  # noqa: S603 - an absolute path, and nothing in it comes from outside
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            pass_fds=(control.fileno(), status_write),
+            pass_fds=(control.fileno(), status_write, seccomp_read),
             env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
             start_new_session=True,
         )
@@ -86,11 +88,28 @@ def launch(account: Account, masked: tuple[Path, ...], control: socket.socket) -
         raise
     finally:
         os.close(status_write)
+        os.close(seccomp_read)
     return Launched(process, status_read)
 
 
-def arguments(account: Account, masked: tuple[Path, ...], status: int) -> list[str]:
+def _readable(data: bytes) -> int:
+    """Return a descriptor from which ``data`` can be read; it fits into a pipe."""
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    try:
+        os.write(writing, data)
+    finally:
+        os.close(writing)
+    return reading
+
+
+def arguments(account: Account, masked: tuple[Path, ...], status: int, seccomp_filter: int) -> list[str]:
     """Return the command line up to the program that runs inside.
+
+    Args:
+        account: who the session's processes run as.
+        masked: the directories to hide.
+        status: the descriptor of the status pipe.
+        seccomp_filter: a descriptor from which the filter can be read.
 
     Raises:
         SandboxUnavailableError: there is no ``bwrap``, or a masked directory does not exist or is a link.
@@ -107,7 +126,7 @@ def arguments(account: Account, masked: tuple[Path, ...], status: int) -> list[s
     command += ["--proc", "/proc", *_read_only_kernel_files()]
     for directory in hidden:
         command += ["--perms", "0555", "--tmpfs", str(directory), "--remount-ro", str(directory)]
-    return [*command, "--chdir", "/", "--json-status-fd", str(status), "--"]
+    return [*command, "--seccomp", str(seccomp_filter), "--chdir", "/", "--json-status-fd", str(status), "--"]
 
 
 def program() -> str:

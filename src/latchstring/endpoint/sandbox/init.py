@@ -36,6 +36,8 @@ import termios
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS = 38
+CAPABILITY_VERSION_3 = 0x20080522
+CAPABILITY_SETS_BYTES = 24
 
 MAX_MESSAGE_BYTES = 200_000
 MAX_DESCRIPTORS = 3
@@ -176,6 +178,10 @@ def confine(identity: list[str]) -> None:
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
     library = ctypes.CDLL(None, use_errno=True)
+    # What bubblewrap left for the change of account; the inheritable set outlives it.
+    header = ctypes.create_string_buffer(CAPABILITY_VERSION_3.to_bytes(4, sys.byteorder) + bytes(4))
+    if library.capset(header, ctypes.create_string_buffer(CAPABILITY_SETS_BYTES)):
+        raise OSError(ctypes.get_errno(), "capset")
     # A change of account clears the death signal that bubblewrap had set.
     for option, value in ((PR_SET_NO_NEW_PRIVS, 1), (PR_SET_PDEATHSIG, signal.SIGKILL), (PR_SET_DUMPABLE, 0)):
         if library.prctl(option, value, 0, 0, 0):

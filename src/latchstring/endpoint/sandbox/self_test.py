@@ -12,11 +12,12 @@ from latchstring.endpoint.sandbox.sandbox import Sandbox, SandboxSpec
 TEST_SECONDS: Final = 20.0
 _MAX_REPORT_BYTES: Final = 64 * 1024
 
-# Prints the capabilities of a session's process, that it can gain none, which processes it sees, whether it can change
-# what the kernel runs outside (the file is opened to append, and nothing is written), which directory is where a masked
-# one was, and whether there is something in it.
+# Prints the capabilities of a session's process, that it can gain none, that it has a filter and cannot make a user
+# namespace, which processes it sees, whether it can change what the kernel runs outside (the file is opened to append,
+# and nothing is written), which directory is where a masked one was, and whether there is something in it.
 _LOOK: Final = """
-sed -n 's/^CapPrm:[[:space:]]*/permitted /p; s/^NoNewPrivs:[[:space:]]*/no_new_privileges /p' /proc/self/status
+for fact in CapPrm NoNewPrivs Seccomp; do sed -n "s/^$fact:[[:space:]]*/$fact /p" /proc/self/status; done
+unshare --user true && echo "user namespace"
 for entry in /proc/[0-9]*; do echo "process ${entry#/proc/}"; done
 (: >> /proc/sys/kernel/core_pattern) && echo "kernel writable"
 for directory; do stat -c 'directory %d:%i' "$directory"; done
@@ -77,10 +78,12 @@ def _judge(report: list[str]) -> None:
     if "complete" not in report:
         raise SandboxUnavailableError("the sandbox's processes do not run; is /bin/sh there?")
     facts = [line.split(" ") for line in report]
-    if ["permitted", "0" * 16] not in facts or ["no_new_privileges", "1"] not in facts:
+    if ["CapPrm", "0" * 16] not in facts or ["NoNewPrivs", "1"] not in facts:
         raise SandboxUnavailableError("bubblewrap does not drop privileges here; version 0.8 or later is needed")
     if sum(fact[0] == "process" for fact in facts) > _MOST_PROCESSES:
         raise SandboxUnavailableError("processes outside the sandbox are visible inside; is /proc mountable here?")
+    if ["Seccomp", "2"] not in facts or "user namespace" in report:
+        raise SandboxUnavailableError("sessions could make user namespaces here; does the kernel have seccomp filters?")
     if "kernel writable" in report:
         raise SandboxUnavailableError("the kernel's settings are not read-only inside the sandbox")
 

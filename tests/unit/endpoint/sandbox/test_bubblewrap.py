@@ -15,7 +15,7 @@ OTHER = Account(name="ada", uid=os.geteuid() + 1000, gid=1000, groups=(), home="
 
 def test_every_sandbox_is_confined(tmp_path: Path) -> None:
     """Namespaces, the death with the parent, dropped capabilities and masks are on every command line."""
-    command = bubblewrap.arguments(OTHER, (tmp_path,), 7)
+    command = bubblewrap.arguments(OTHER, (tmp_path,), 7, 8)
     for word in ("--unshare-pid", "--as-pid-1", "--unshare-ipc", "--die-with-parent"):
         assert word in command
     assert command[command.index("--cap-drop") + 1] == "ALL"
@@ -26,7 +26,7 @@ def test_every_sandbox_is_confined(tmp_path: Path) -> None:
 def test_a_mask_that_does_not_exist_is_not_made(tmp_path: Path) -> None:
     """``bwrap`` would create it on the host, so it is refused by name."""
     with pytest.raises(SandboxUnavailableError, match="missing"):
-        bubblewrap.arguments(OTHER, (tmp_path / "missing",), 7)
+        bubblewrap.arguments(OTHER, (tmp_path / "missing",), 7, 8)
     assert not (tmp_path / "missing").exists()
 
 
@@ -35,14 +35,14 @@ def test_a_mask_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     with pytest.raises(SandboxUnavailableError, match="symbolic link"):
-        bubblewrap.arguments(OTHER, (tmp_path / "link",), 7)
+        bubblewrap.arguments(OTHER, (tmp_path / "link",), 7, 8)
 
 
 def test_a_mask_below_a_link_hides_what_it_points_to(tmp_path: Path) -> None:
     """A symbolic link above is followed, so that it is the directory itself that is hidden."""
     (tmp_path / "real" / "data").mkdir(parents=True)
     (tmp_path / "link").symlink_to("real")
-    command = bubblewrap.arguments(OTHER, (tmp_path / "link" / "data",), 7)
+    command = bubblewrap.arguments(OTHER, (tmp_path / "link" / "data",), 7, 8)
     assert command[command.index("--tmpfs") + 1] == str((tmp_path / "real" / "data").resolve())
 
 
@@ -54,7 +54,7 @@ def test_ancestors_are_pinned_once_and_outermost_first() -> None:
 
 def test_masks_cover_what_is_bound_before(tmp_path: Path) -> None:
     """Every bind comes before the first mask, the ones inside ``/proc`` after it is mounted."""
-    command = bubblewrap.arguments(OTHER, (tmp_path,), 7)
+    command = bubblewrap.arguments(OTHER, (tmp_path,), 7, 8)
     order = [word for word in command if word in ("--dev-bind", "--proc", "--ro-bind", "--ro-bind-try", "--tmpfs")]
     assert sorted(order, key=["--dev-bind", "--proc", "--ro-bind", "--ro-bind-try", "--tmpfs"].index) == order
 
