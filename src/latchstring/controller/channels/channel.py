@@ -16,8 +16,8 @@ from aiohttp import WSMessage, WSMsgType, web
 from latchstring.certs.errors import CertificateError
 from latchstring.controller.channels.outbox import Outbox
 from latchstring.controller.channels.ports import Renewals, Reports
-from latchstring.controller.endpoint_rates import EndpointRates
 from latchstring.controller.errors import HelloRefusedError, ReportError, StoreUnavailableError
+from latchstring.controller.keyed_rates import KeyedRates
 from latchstring.protocol.messages import (
     Acknowledged,
     CertificateRenewed,
@@ -85,7 +85,7 @@ class Channel:
         *,
         reports: Reports,
         renewals: Renewals,
-        report_rates: EndpointRates,
+        report_rates: KeyedRates,
         counters: Counter[str],
         monotonic: Callable[[], float],
     ) -> None:

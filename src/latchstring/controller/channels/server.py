@@ -28,9 +28,9 @@ from latchstring.controller.channels.channel import (
 )
 from latchstring.controller.channels.hub import ChannelHub
 from latchstring.controller.channels.ports import HelloAnswer, Renewals, Reports
-from latchstring.controller.endpoint_rates import EndpointRates
 from latchstring.controller.errors import HelloRefusedError, StoreUnavailableError
 from latchstring.controller.https.admission import source_of
+from latchstring.controller.keyed_rates import KeyedRates
 from latchstring.controller.ports import Clock
 from latchstring.protocol.messages import (
     CONTROL_PATH,
@@ -75,8 +75,8 @@ class ChannelServer:
         self._renewals = renewals
         self._clock = clock
         self._hellos = TokenBucket(rate=_HELLOS_PER_SECOND, burst=_HELLO_BURST, now=clock.monotonic())
-        self._endpoint_hellos = EndpointRates(rate=_ENDPOINT_HELLOS_PER_SECOND, burst=_ENDPOINT_HELLO_BURST)
-        self._report_rates = EndpointRates(rate=_ENDPOINT_REPORTS_PER_SECOND, burst=_ENDPOINT_REPORT_BURST)
+        self._endpoint_hellos = KeyedRates(rate=_ENDPOINT_HELLOS_PER_SECOND, burst=_ENDPOINT_HELLO_BURST)
+        self._report_rates = KeyedRates(rate=_ENDPOINT_REPORTS_PER_SECOND, burst=_ENDPOINT_REPORT_BURST)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False

@@ -18,6 +18,8 @@ from latchstring.controller.errors import (
     StoreUnavailableError,
     UnknownNameError,
 )
+from latchstring.controller.https.admission import site_of
+from latchstring.controller.keyed_rates import KeyedRates
 from latchstring.controller.log.names import OPERATOR_LOG
 from latchstring.controller.log.writer import LogWriter
 from latchstring.controller.ports import Clock, Random
@@ -38,8 +40,11 @@ from latchstring.protocol.events import EnrolmentFailure
 from latchstring.protocol.ids import RANDOM_BYTES, make_id, parse_endpoint_name
 from latchstring.protocol.messages import GoodbyeCode
 from latchstring.protocol.problems import ProblemCode, ProblemError
+from latchstring.protocol.token_bucket import TokenBucket
 
 REVOKED_RETRY_SECONDS: Final = 86_400
+_REFUSAL_BURST: Final = 20.0
+_SECONDS_PER_REFUSAL: Final = 30.0
 
 _REFUSALS: Final = {
     EnrolmentFailure.UNKNOWN_CODE: "the enrolment code is not known here; ask the vendor for a new one",
@@ -111,6 +116,8 @@ class EnrolmentService:
         self._x509 = x509
         self._host_ca = host_ca
         self._identity = identity
+        self._refusals_of_source = KeyedRates(rate=1 / _SECONDS_PER_REFUSAL, burst=_REFUSAL_BURST)
+        self._refusals = TokenBucket(rate=1.0, burst=10 * _REFUSAL_BURST, now=clock.monotonic())
 
     async def invite(self, endpoint_name: str, customer_name: str, *, address: str, replace: bool = False) -> Invited:
         """Make a one-time code for a machine that is to be ``endpoint_name`` of this customer.
@@ -150,15 +157,21 @@ class EnrolmentService:
         5. The keys can be certified.
         6. Keep the keys, use the invitation up, and log that, in one transaction.
 
-        Every refusal is logged before it is answered.
+        A refusal is logged before it is answered. A stranger can cause one, so there is a limit on how many, from one
+        source and in all; what exceeds it is refused without an entry.
 
         Raises:
-            ProblemError: ``enrolment_refused``.
+            ProblemError: ``enrolment_refused``, or ``too_many_attempts``.
         """
         try:
             async with self._store.write() as tx:
                 return await self._enrol(tx, request, source)
         except _RefusedError as error:
+            now = self._clock.monotonic()
+            if not self._refusals_of_source.take(site_of(source), now) or not self._refusals.take(now):
+                raise ProblemError(
+                    ProblemCode.TOO_MANY_ATTEMPTS, "too many enrolments were refused lately; try again in ten minutes"
+                ) from error
             await self._log_refusal(error, source)
             raise ProblemError(ProblemCode.ENROLMENT_REFUSED, _REFUSALS[error.failure]) from error
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from latchstring.certs.ssh_public_key import format_public_key, key_fingerprint, parse_public_key
 from latchstring.controller.accounts.actor import Actor
-from latchstring.controller.endpoint_rates import EndpointRates
+from latchstring.controller.keyed_rates import KeyedRates
 from latchstring.controller.sessions.closing import close_session
 from latchstring.controller.sessions.dependencies import SessionDependencies
 from latchstring.controller.sessions.views import session_view
@@ -48,7 +48,11 @@ class SessionService:
 
     def __init__(self, dependencies: SessionDependencies) -> None:
         self._dependencies = dependencies
-        self._offers = EndpointRates(rate=1 / CONTROLLER_SECONDS_PER_OFFER, burst=CONTROLLER_OFFER_BURST)
+        self._offers = KeyedRates(rate=1 / CONTROLLER_SECONDS_PER_OFFER, burst=CONTROLLER_OFFER_BURST)
+        # A third of that for each account, so that no single one takes all of an endpoint's.
+        self._offers_of_account = KeyedRates(
+            rate=1 / (3 * CONTROLLER_SECONDS_PER_OFFER), burst=CONTROLLER_OFFER_BURST // 3
+        )
 
     async def request(self, actor: Actor, request: SessionRequest) -> SessionView:
         """Ask for a session. It is logged, and then offered to its endpoint.
@@ -138,7 +142,10 @@ class SessionService:
         at_endpoint = await tx.sessions.count_open(endpoint_id=endpoint.id)
         if of_account >= MAX_OPEN_PER_ACCOUNT or at_endpoint >= MAX_OPEN_PER_ENDPOINT:
             return RequestRefusal.TOO_MANY_SESSIONS
-        if not self._offers.take(endpoint.id, self._dependencies.clock.monotonic()):
+        now = self._dependencies.clock.monotonic()
+        if not self._offers_of_account.take(f"{actor.account_id} {endpoint.id}", now):
+            return RequestRefusal.TOO_MANY_REQUESTS
+        if not self._offers.take(endpoint.id, now):
             return RequestRefusal.TOO_MANY_REQUESTS
         return None
 

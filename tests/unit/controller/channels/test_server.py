@@ -22,11 +22,11 @@ from latchstring.controller.channels import server as server_module
 from latchstring.controller.channels.hub import ChannelHub
 from latchstring.controller.channels.server import ChannelServer
 from latchstring.controller.clock import SystemClock
-from latchstring.controller.endpoint_rates import EndpointRates
 from latchstring.controller.errors import HelloRefusedError, ReportGapError, StoreUnavailableError
 from latchstring.controller.https.admission import AdmissionLimits
 from latchstring.controller.https.listener import ListenerLimits, bind
 from latchstring.controller.https.site import TlsSite
+from latchstring.controller.keyed_rates import KeyedRates
 from latchstring.protocol.access import AccessMode
 from latchstring.protocol.endings import Reason
 from latchstring.protocol.messages import (
@@ -340,10 +340,10 @@ async def test_hellos_of_one_endpoint(tunnel: Tunnel) -> None:
 async def test_reports_of_one_endpoint(tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond its burst an endpoint's reports are taken at the rate, all of them, and reconnecting does not help."""
     waits: list[float] = []
-    rates, endpoint_id = EndpointRates(rate=20.0, burst=4.0), number_id("ept")
+    rates, endpoint_id = KeyedRates(rate=20.0, burst=4.0), number_id("ept")
 
     def borrow(owner: str, now: float) -> float:
-        waits.append(EndpointRates.borrow(rates, owner, now))
+        waits.append(KeyedRates.borrow(rates, owner, now))
         return waits[-1]
 
     monkeypatch.setattr(tunnel.server._report_rates, "borrow", borrow)

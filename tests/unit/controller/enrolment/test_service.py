@@ -90,6 +90,30 @@ async def test_an_unknown_code_is_refused_in_the_vendors_log(core: Core) -> None
     assert await refused(core, request, OPERATOR_LOG) is EnrolmentFailure.UNKNOWN_CODE
 
 
+async def test_strangers_do_not_fill_the_log(core: Core) -> None:
+    """Beyond a burst a source's refusals leave no entry, nor those of many sources together; a good code works on."""
+    invited = await invite(core)
+    stranger = enrolment_request(EnrolmentCode(ADDRESS, b"r" * 32, b"s" * 16), Ed25519PrivateKey.generate())
+
+    async def tries(source: str, count: int) -> set[ProblemCode]:
+        codes = set()
+        for _ in range(count):
+            with pytest.raises(ProblemError) as caught:
+                await core.enrolment.enrol(stranger, source)
+            codes.add(caught.value.code)
+        return codes
+
+    assert await tries("192.0.2.1", 20) == {ProblemCode.ENROLMENT_REFUSED}
+    assert await tries("192.0.2.1", 50) == {ProblemCode.TOO_MANY_ATTEMPTS}
+    assert await tries("2001:db8::1", 10) | await tries("2001:db8::2", 10) == {ProblemCode.ENROLMENT_REFUSED}
+    assert await tries("2001:db8::3", 5) == {ProblemCode.TOO_MANY_ATTEMPTS}
+    for number in range(20):
+        await tries(f"198.51.100.{number}", 20)
+    assert (await core.types(OPERATOR_LOG)).count("endpoint.enrolment_refused") == 200
+    request = enrolment_request(invited.code, Ed25519PrivateKey.generate())
+    assert (await core.enrolment.enrol(request, "192.0.2.1")).endpoint_name == "acme-pbx1"
+
+
 async def test_keys_are_bound_to_the_code(core: Core) -> None:
     """Who listens in cannot put keys of their own into somebody's request."""
     invited = await invite(core)

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from controller_parts import Core, session_request
+from latchstring.controller.accounts.actor import Actor
 from latchstring.protocol import events
 from latchstring.protocol.endings import Reason
 from latchstring.protocol.events import RequestRefusal, Role, SessionRequestRefused
@@ -83,26 +84,34 @@ async def test_too_many_sessions_are_refused(core: Core, monkeypatch: pytest.Mon
 
 
 async def test_too_frequent_requests_are_refused(core: Core) -> None:
-    """An endpoint is offered no more than it would take up; the refusal is logged, and others are asked meanwhile."""
-    actor, machine = await core.actor(), await core.machine()
+    """Neither an account nor all together ask an endpoint more than it would take up; refusals are logged."""
+    actors = [await core.actor(email=f"{name}@example.test") for name in ("ada", "bob", "cy", "dan")]
+    machine = await core.machine()
     await core.connect(machine)
     await core.connect(await core.machine("acme-pbx2"))
 
-    async def ask_and_withdraw(endpoint: str) -> None:
+    async def ask(actor: Actor, endpoint: str = "acme-pbx1") -> None:
         view = await core.sessions.request(actor, session_request(endpoint))
         await core.sessions.close(actor, view.id)
 
-    for _ in range(int(CONTROLLER_OFFER_BURST)):
-        await ask_and_withdraw("acme-pbx1")
-    with pytest.raises(ProblemError) as caught:
-        await ask_and_withdraw("acme-pbx1")
-    assert caught.value.code is ProblemCode.TOO_MANY_REQUESTS
-    logged = (await core.log(machine.customer_id))[-1].event
-    assert isinstance(logged, SessionRequestRefused)
-    assert logged.refusal is RequestRefusal.TOO_MANY_REQUESTS
-    await ask_and_withdraw("acme-pbx2")
+    async def refused(actor: Actor) -> None:
+        with pytest.raises(ProblemError) as caught:
+            await ask(actor)
+        assert caught.value.code is ProblemCode.TOO_MANY_REQUESTS
+        logged = (await core.log(machine.customer_id))[-1].event
+        assert isinstance(logged, SessionRequestRefused)
+        assert (logged.account_id, logged.refusal) == (actor.account_id, RequestRefusal.TOO_MANY_REQUESTS)
+
+    share = int(CONTROLLER_OFFER_BURST) // 3
+    for actor in actors[:3]:
+        for _ in range(share):
+            await ask(actor)
+        await refused(actor)
+    await refused(actors[3])
+    await ask(actors[3], "acme-pbx2")
     core.clock.advance(CONTROLLER_SECONDS_PER_OFFER)
-    await ask_and_withdraw("acme-pbx1")
+    await refused(actors[0])
+    await ask(actors[3])
 
 
 async def test_others_sessions_are_out_of_sight(core: Core) -> None:
