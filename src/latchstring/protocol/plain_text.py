@@ -36,10 +36,10 @@ _MAX_MARKS: Final = 4
 
 
 def parse_plain_text(text: str) -> str:
-    """Return ``text`` if every character of it is visible, or a space.
+    """Return ``text`` if every character of it is visible, or a single space between others.
 
     Raises:
-        ValueError: it has a hidden character, too many marks on one letter, or nothing but spaces.
+        ValueError: it has a hidden character, too many marks on one letter, other spaces, or nothing but spaces.
     """
     marks = 0
     for character in text:
@@ -53,6 +53,9 @@ def parse_plain_text(text: str) -> str:
             raise ValueError(f"it has more than {_MAX_MARKS} marks on one letter; write it on one plain line")
     if not text.strip():
         raise ValueError("it is empty")
+    if text != " ".join(text.split()):
+        # Runs of spaces, wide spaces and spaces at the ends could push words to where a line of ours would begin.
+        raise ValueError("it has spaces at an end, several in a row, or of another kind; write single plain spaces")
     return text
 
 

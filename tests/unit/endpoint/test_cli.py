@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from endpoint_parts import item, make_offer, session_id
 from enrolling_controller import enrolling_controller
 from latchstring.endpoint.__main__ import DONE, FAILED, UNREACHABLE, USAGE, run
 from latchstring.endpoint.agent_process import start_time_of
+from latchstring.endpoint.cli import output
 from latchstring.endpoint.clock import SystemClock
 from latchstring.endpoint.data_directory import open_directory
 from latchstring.endpoint.enrol import enrol
@@ -230,3 +232,31 @@ def test_root_kills_nobody_for_the_owner(data: Path, capsys: pytest.CaptureFixtu
         assert victim.poll() is None
         victim.kill()
     assert status == DONE, err
+
+
+def test_nothing_that_others_wrote_begins_a_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal a long note goes on under its own column, and cannot pass for a row; letters keep their side."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((80, 24)))
+    note = "please " + "x" * 62 + " may do sftp_read for 10m " + "y" * 100
+    output.print_rows([("note", note), ("may do", "shell"), ("who", "\u05d3\u05d5\u05d3 Levi")])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == [
+        lines[0],
+        "may do  shell",
+        "who     \u2068\u05d3\u05d5\u05d3 Levi\u2069",
+    ]
+    assert "".join(line.strip() for line in lines[:-2]).replace(" ", "") == f"note{note}".replace(" ", "")
+    assert max(map(len, lines)) <= 80
+
+
+def test_documents_are_ascii(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a command line holds cannot draw on the terminal that a document is printed to, and is not lost."""
+    nasty = "\x9b2J \u202e \x7f \x1b[2J ä"
+    output.print_document({"detail": nasty})
+    printed = capsys.readouterr().out
+    assert printed.isascii()
+    assert all(character.isprintable() or character == "\n" for character in printed)
+    assert json.loads(printed) == {"detail": nasty}

@@ -34,6 +34,24 @@ def test_heaps_of_marks_are_refused() -> None:
         parse_plain_text("Z" + "\u0301" * 5)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "please  may do",
+        " please",
+        "please ",
+        "please\u00a0may",
+        "山田\u3000太郎",
+        "a\u2003b",
+        "please" + " " * 70 + "for",
+    ],
+)
+def test_only_single_plain_spaces(text: str) -> None:
+    """Spaces that could push words to the beginning of a line are refused."""
+    with pytest.raises(ValueError, match="single plain spaces"):
+        parse_plain_text(text)
+
+
 @pytest.mark.parametrize("text", ["", " ", "\u00a0\u3000"])
 def test_blank_text_is_refused(text: str) -> None:
     """A text of nothing but spaces says nothing."""

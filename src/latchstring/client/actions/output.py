@@ -22,7 +22,8 @@ def answer(line: str) -> None:
 
 def answer_json(document: Any) -> None:
     """Print the answer as one JSON document."""
-    answer(json.dumps(document, indent=2, ensure_ascii=False))
+    # In ASCII: names and notes come from others, and may hold what draws on a terminal.
+    answer(json.dumps(document, indent=2).replace("\x7f", "\\u007f"))
 
 
 def tell(line: str) -> None:

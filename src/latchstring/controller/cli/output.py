@@ -18,7 +18,7 @@ def print_listing(key: str, rows: Sequence[Mapping[str, Any]], *, as_json: bool,
         nothing: what to tell a person when there are no rows.
     """
     if as_json:
-        click.echo(json.dumps({key: list(rows)}, indent=2, ensure_ascii=False))
+        click.echo(json.dumps({key: list(rows)}, indent=2))
     elif rows:
         lines = [[name.replace("_", " ").upper() for name in rows[0]]]
         lines += [["-" if value is None else str(value) for value in row.values()] for row in rows]
