@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from latchstring.certs.identity import create_certificate_request
 from latchstring.certs.signer import FileSigner
 from latchstring.certs.ssh_authority import SshHostAuthority, SshUserAuthority
-from latchstring.certs.ssh_public_key import format_public_key
+from latchstring.certs.ssh_public_key import fingerprint_of, format_public_key
 from latchstring.certs.x509_authority import X509Authority, create_root
 from latchstring.controller.accounts.actor import Actor
 from latchstring.controller.accounts.passwords import Passwords
@@ -237,6 +237,7 @@ class Core:
         fields: dict[str, Any] = {
             "session_id": offer.session_id,
             "grant_digest": answer.digest(),
+            "engineer_key": fingerprint_of(offer.ssh_public_key),
             "capabilities": answer.capabilities,
             "duration_seconds": answer.duration_seconds,
             "decided_by": events.DecidedBy.CUSTOMER_CLI,

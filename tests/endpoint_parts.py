@@ -27,7 +27,7 @@ from latchstring.protocol.grants import Offer
 ENDPOINT_ID = "ept-" + "a" * 16
 CUSTOMER_ID = "cus-" + "a" * 16
 ORIGIN = f"support.example.test/journal/{ENDPOINT_ID}"
-KEY = "ssh-ed25519 " + "A" * 68
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop"
 
 
 def session_id(number: int = 0) -> str:

@@ -19,7 +19,7 @@ from http_clients import http_client
 from latchstring.certs.identity import create_certificate_request
 from latchstring.certs.keyfiles import create_private
 from latchstring.certs.signer import FileSigner
-from latchstring.certs.ssh_public_key import format_public_key
+from latchstring.certs.ssh_public_key import fingerprint_of, format_public_key
 from latchstring.certs.tls_contexts import TlsCredentials, client_context
 from latchstring.controller.administration import administration, initialise
 from latchstring.controller.data_directory import BoundAddresses, DataDirectory
@@ -133,6 +133,7 @@ class Conversation:
                 "type": "session.granted",
                 "session_id": offer.session_id,
                 "grant_digest": grant.digest(),
+                "engineer_key": fingerprint_of(offer.ssh_public_key),
                 "capabilities": grant.capabilities,
                 "duration_seconds": grant.duration_seconds,
                 "decided_by": "policy",

@@ -51,6 +51,15 @@ def parse_public_key(line: str) -> Ed25519PublicKey:
     return key
 
 
+def fingerprint_of(text: str) -> str:
+    """Return the fingerprint of an OpenSSH public key on one line, as ``ssh-keygen -l`` shows it.
+
+    Raises:
+        ValueError: it is no Ed25519 key.
+    """
+    return key_fingerprint(parse_public_key(text))
+
+
 def key_fingerprint(public_key: Ed25519PublicKey) -> str:
     """Return ``SHA256:<base64 without padding>`` over the key's binary form, as ``ssh-keygen -l`` prints it."""
     return format_fingerprint(serialization.ssh_key_fingerprint(public_key, hashes.SHA256()))

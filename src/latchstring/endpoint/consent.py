@@ -22,6 +22,7 @@ class Request:
 
     Attributes:
         offer: what was asked for.
+        engineer_key: the fingerprint of the key that it is asked for with.
         allowed: what may be granted of it.
         received_at: wall clock, for people.
         lapses_at: monotonic.
@@ -30,6 +31,7 @@ class Request:
     """
 
     offer: Offer
+    engineer_key: str
     allowed: Allowed
     received_at: datetime
     lapses_at: float

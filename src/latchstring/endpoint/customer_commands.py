@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
+from latchstring.certs.ssh_public_key import fingerprint_of
 from latchstring.endpoint.access_control import AccessControl, OffReport
 from latchstring.endpoint.clock import Clock
 from latchstring.endpoint.consent import Request as WaitingRequest
@@ -181,6 +182,7 @@ class CustomerCommands:
         return RequestView(
             id=offer.session_id,
             engineer=offer.engineer,
+            engineer_key=request.engineer_key,
             purpose=offer.purpose,
             ticket=offer.ticket,
             note=offer.note,
@@ -201,6 +203,7 @@ def view_session(session: LiveSession, clock: Clock) -> SessionView:
         id=grant.session_id,
         state=session.state,
         engineer=grant.engineer,
+        engineer_key=fingerprint_of(grant.ssh_public_key),
         purpose=grant.purpose,
         ticket=grant.ticket,
         note=grant.note,

@@ -18,6 +18,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+from latchstring.certs.ssh_public_key import fingerprint_of
 from latchstring.endpoint.channel_budget import MachineBudget
 from latchstring.endpoint.clock import Clock
 from latchstring.endpoint.consent import Request, WaitingRequests
@@ -215,6 +216,7 @@ class Lifecycle:
                 return
             request = Request(
                 offer=offer,
+                engineer_key=fingerprint_of(offer.ssh_public_key),
                 allowed=decision,
                 received_at=self._clock.now(),
                 lapses_at=self._clock.monotonic() + self._policy.consent_timeout,
@@ -242,6 +244,11 @@ class Lifecycle:
     def _decide(self, offer: Offer) -> Allowed | Refused:
         if (offer.endpoint_id, offer.customer_id) != (self._endpoint_id, self._customer_id):
             _log.warning("refused %s: it is an offer for another endpoint", offer.session_id)
+            return Refused(Reason.POLICY)
+        try:
+            fingerprint_of(offer.ssh_public_key)
+        except ValueError:
+            _log.warning("refused %s: the engineer's key is none", offer.session_id)
             return Refused(Reason.POLICY)
         if self.requests.is_full:
             return Refused(Reason.TOO_MANY_SESSIONS)
@@ -286,6 +293,7 @@ class Lifecycle:
         event = SessionGranted(
             session_id=grant.session_id,
             grant_digest=grant.digest(),
+            engineer_key=request.engineer_key,
             capabilities=grant.capabilities,
             duration_seconds=grant.duration_seconds,
             decided_by=decided_by,

@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 from latchstring.protocol.access import AccessMode
 from latchstring.protocol.capabilities import Capabilities, Capability
 from latchstring.protocol.endings import Reason
-from latchstring.protocol.event_fields import ChannelKind, ChannelOutcome, Count, DecidedBy, Version
+from latchstring.protocol.event_fields import ChannelKind, ChannelOutcome, Count, DecidedBy, Fingerprint, Version
 from latchstring.protocol.grants import DurationSeconds, Frozen, Sha256Hex
 from latchstring.protocol.ids import SessionId
 from latchstring.protocol.purposes import Note
@@ -46,11 +46,12 @@ class SessionAsked(Frozen):
 
 
 class SessionGranted(Frozen):
-    """The customer's side said yes, to exactly the grant with this digest."""
+    """The customer's side said yes, to exactly the grant with this digest, for whoever holds this key."""
 
     type: Literal["session.granted"] = "session.granted"
     session_id: SessionId
     grant_digest: Sha256Hex
+    engineer_key: Fingerprint
     capabilities: Capabilities
     duration_seconds: DurationSeconds
     decided_by: DecidedBy

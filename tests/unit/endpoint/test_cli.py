@@ -120,6 +120,7 @@ def write_journal(data: Path) -> None:
     granted = SessionGranted(
         session_id=session_id(),
         grant_digest="0" * 64,
+        engineer_key="SHA256:" + "A" * 43,
         capabilities=("exec",),
         duration_seconds=60,
         decided_by="customer_cli",

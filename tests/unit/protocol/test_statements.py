@@ -112,6 +112,7 @@ def test_vendor_cannot_invent_a_consent() -> None:
     granted = events.SessionGranted(
         session_id=SESSION,
         grant_digest="0" * 64,
+        engineer_key="SHA256:" + "A" * 43,
         capabilities=("shell",),
         duration_seconds=60,
         decided_by=events.DecidedBy.CUSTOMER_CLI,

@@ -3,6 +3,7 @@
 import getpass
 import sys
 
+from latchstring.certs.ssh_public_key import fingerprint_of
 from latchstring.client.actions.context import CommandContext
 from latchstring.client.actions.output import answer, answer_json, local_time, relative_time, tell
 from latchstring.client.address import Address, parse_url
@@ -43,7 +44,8 @@ def status(context: CommandContext, *, as_json: bool) -> None:
     """Say who is logged in, and where."""
     config = context.home.read_config()
     if as_json:
-        answer_json({"home": str(context.home.path), **config.model_dump(mode="json", exclude={"token", "version"})})
+        document = config.model_dump(mode="json", exclude={"token", "version"})
+        answer_json({"home": str(context.home.path), **document, "ssh_key": _key(context)})
         return
     for label, value in _status_lines(context, config):
         answer(f"{label + ':':<12} {value}")
@@ -56,8 +58,14 @@ def _status_lines(context: CommandContext, config: Config) -> list[tuple[str, st
         ("root", config.root_fingerprint),
         ("account", f"{config.user} ({config.role}), {config.account_id}"),
         ("login", "logged out" if config.token is None else expires),
+        ("key", f"{_key(context)}, which customers see with your requests"),
         ("home", str(context.home.path)),
     ]
+
+
+def _key(context: CommandContext) -> str:
+    """Return the fingerprint of the engineer's SSH key."""
+    return fingerprint_of(context.home.ssh_public_key())
 
 
 def _confirm(address: Address, actual: str) -> None:

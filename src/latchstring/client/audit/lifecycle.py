@@ -124,6 +124,8 @@ def _check_grant(session: _Session, event: AuditEvent) -> None:
                 raise DiscrepancyError(f"{event.session_id} is granted more than was requested")
             if event.duration_seconds > session.requested.duration_seconds:
                 raise DiscrepancyError(f"{event.session_id} is granted for longer than was requested")
+            if event.engineer_key != session.requested.engineer_key:
+                raise DiscrepancyError(f"{event.session_id} is granted to another key than it was requested with")
         case events.ChannelOpened() if session.state not in WAITING:
             if event.capability not in session.granted:
                 raise DiscrepancyError(

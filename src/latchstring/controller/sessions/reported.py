@@ -9,6 +9,7 @@ import logging
 from datetime import datetime
 from typing import Any
 
+from latchstring.certs.ssh_public_key import fingerprint_of
 from latchstring.controller.sessions.effects import Effects
 from latchstring.controller.sessions.lifecycle import GrantTerms, advance, can, grant
 from latchstring.controller.store.records import Endpoint, Session
@@ -112,11 +113,12 @@ class ReportedChanges:
 
 
 def _is_answer(session: Session, event: events.SessionGranted) -> bool:
-    """Return whether the digest is that of the grant that answers this session's offer."""
+    """Return whether digest and key are those of the grant that answers this session's offer."""
     try:
         answer = grant_from_offer(
             session.offer(), capabilities=event.capabilities, duration_seconds=event.duration_seconds
         )
     except ValueError:
         return False
-    return hmac.compare_digest(answer.digest(), event.grant_digest)
+    key = fingerprint_of(session.ssh_public_key)
+    return hmac.compare_digest(answer.digest(), event.grant_digest) and event.engineer_key == key

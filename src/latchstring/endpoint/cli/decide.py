@@ -93,6 +93,7 @@ def _show(request: "RequestView") -> None:
     from latchstring.protocol.durations import format_duration
 
     rows = [("request", request.id), ("who", f"{request.engineer.name} <{request.engineer.email}>")]
+    rows.append(("key", request.engineer_key))
     ticket = f", ticket {request.ticket}" if request.ticket is not None else ""
     rows.append(("why", f"{request.purpose}{ticket}"))
     if request.note is not None:

@@ -50,7 +50,8 @@ def _describe_session(event: EndpointEvent, offer: Offer | None) -> str:  # noqa
             return "asks" if offer is None else f"asks for {format_duration(offer.duration_seconds)}, {offer.purpose}"
         case SessionGranted():
             duration = format_duration(event.duration_seconds)
-            return f"granted {', '.join(event.capabilities)} for {duration}, by {event.decided_by}"
+            what = f"granted {', '.join(event.capabilities)} for {duration}, by {event.decided_by}"
+            return f"{what}, to the key {event.engineer_key}"
         case SessionRefused():
             note = "" if event.note is None else f" ({event.note})"
             return f"refused: {EXPLANATIONS[event.reason]}{note}"

@@ -106,6 +106,7 @@ def _show_session(session: "SessionView") -> None:
     rows = [
         ("session", f"{session.id} ({session.state})"),
         ("who", f"{session.engineer.name} <{session.engineer.email}>"),
+        ("key", session.engineer_key),
         ("why", f"{session.purpose}{ticket}"),
         *([] if session.note is None else [("note", session.note)]),
         ("may do", ", ".join(session.capabilities)),

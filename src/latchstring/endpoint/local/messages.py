@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from latchstring.endpoint.relay_way import RelayWay
 from latchstring.protocol.access import AccessMode
 from latchstring.protocol.capabilities import Capabilities
-from latchstring.protocol.events import Count
+from latchstring.protocol.event_fields import Count, Fingerprint
 from latchstring.protocol.grants import DurationSeconds, Engineer, Frozen
 from latchstring.protocol.ids import EndpointId, EndpointName, SessionId
 from latchstring.protocol.plain_text import DisplayName
@@ -130,6 +130,7 @@ class RequestView(Frozen):
 
     id: SessionId
     engineer: Engineer
+    engineer_key: Fingerprint
     purpose: Purpose
     ticket: Ticket | None
     note: Note | None
@@ -153,6 +154,7 @@ class SessionView(Frozen):
     id: SessionId
     state: SessionState
     engineer: Engineer
+    engineer_key: Fingerprint
     purpose: Purpose
     ticket: Ticket | None
     note: Note | None

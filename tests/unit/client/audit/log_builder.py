@@ -52,6 +52,7 @@ def granted(**changes: Any) -> events.SessionGranted:
     fields: dict[str, Any] = {
         "session_id": SESSION_ID,
         "grant_digest": "00" * 32,
+        "engineer_key": KEY_FINGERPRINT,
         "capabilities": ("exec",),
         "duration_seconds": 1800,
         "decided_by": "customer_cli",

@@ -82,6 +82,7 @@ def test_plausible(happened: list[Any]) -> None:
         ([requested(), granted(), LOST, LOST], "cannot lose"),
         ([requested(), granted(capabilities=("exec", "sftp_read"))], "more than was requested"),
         ([requested(), granted(duration_seconds=3601)], "longer than was requested"),
+        ([requested(), granted(engineer_key="SHA256:" + "B" * 43)], "to another key"),
         ([requested(), granted(), CONNECTED, opened(capability="shell", kind="shell")], "which was not granted"),
         ([requested(), granted(), ended(state="lost")], "does not lead to"),
     ],

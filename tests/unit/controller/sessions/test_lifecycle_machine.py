@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from controller_parts import Core, Machine, open_core, session_request
+from latchstring.certs.ssh_public_key import fingerprint_of
 from latchstring.controller.accounts.actor import Actor
 from latchstring.controller.sessions.reports import HelloAnswer
 from latchstring.protocol import events
@@ -108,6 +109,7 @@ class SessionMachine(RuleBasedStateMachine):
         return events.SessionGranted(
             session_id=session_id,
             grant_digest=answer.digest() if honest else "0" * 64,
+            engineer_key=fingerprint_of(offer.ssh_public_key),
             capabilities=answer.capabilities,
             duration_seconds=answer.duration_seconds,
             decided_by=events.DecidedBy.POLICY,
