@@ -9,7 +9,7 @@ what it offered.
 from typing import Final
 
 SECONDS_PER_OFFER: Final = 10.0
-OFFER_BURST: Final = 300.0
+OFFER_BURST: Final = 6000.0
 
 CONTROLLER_SECONDS_PER_OFFER: Final = 12.0
 CONTROLLER_OFFER_BURST: Final = OFFER_BURST / 2

@@ -1,15 +1,16 @@
 """Sessions as engineers and auditors touch them."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
-from controller_parts import Core, session_request
+from controller_parts import Core, open_core, session_request
 from latchstring.controller.accounts.actor import Actor
 from latchstring.protocol import events
 from latchstring.protocol.endings import Reason
 from latchstring.protocol.events import RequestRefusal, Role, SessionRequestRefused
-from latchstring.protocol.offer_rate import CONTROLLER_OFFER_BURST, CONTROLLER_SECONDS_PER_OFFER
+from latchstring.protocol.offer_rate import CONTROLLER_SECONDS_PER_OFFER
 from latchstring.protocol.problems import ProblemCode, ProblemError
 from latchstring.protocol.purposes import Purpose
 from latchstring.protocol.session_state import SessionState
@@ -83,35 +84,37 @@ async def test_too_many_sessions_are_refused(core: Core, monkeypatch: pytest.Mon
     assert caught.value.code is ProblemCode.TOO_MANY_SESSIONS
 
 
-async def test_too_frequent_requests_are_refused(core: Core) -> None:
+async def test_too_frequent_requests_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither an account nor all together ask an endpoint more than it would take up; refusals are logged."""
-    actors = [await core.actor(email=f"{name}@example.test") for name in ("ada", "bob", "cy", "dan")]
-    machine = await core.machine()
-    await core.connect(machine)
-    await core.connect(await core.machine("acme-pbx2"))
+    share = 10
+    monkeypatch.setattr("latchstring.controller.sessions.service.CONTROLLER_OFFER_BURST", 3 * share)
+    async with open_core(tmp_path / "controller.db") as core:
+        actors = [await core.actor(email=f"{name}@example.test") for name in ("ada", "bob", "cy", "dan")]
+        machine = await core.machine()
+        await core.connect(machine)
+        await core.connect(await core.machine("acme-pbx2"))
 
-    async def ask(actor: Actor, endpoint: str = "acme-pbx1") -> None:
-        view = await core.sessions.request(actor, session_request(endpoint))
-        await core.sessions.close(actor, view.id)
+        async def ask(actor: Actor, endpoint: str = "acme-pbx1") -> None:
+            view = await core.sessions.request(actor, session_request(endpoint))
+            await core.sessions.close(actor, view.id)
 
-    async def refused(actor: Actor) -> None:
-        with pytest.raises(ProblemError) as caught:
-            await ask(actor)
-        assert caught.value.code is ProblemCode.TOO_MANY_REQUESTS
-        logged = (await core.log(machine.customer_id))[-1].event
-        assert isinstance(logged, SessionRequestRefused)
-        assert (logged.account_id, logged.refusal) == (actor.account_id, RequestRefusal.TOO_MANY_REQUESTS)
+        async def refused(actor: Actor) -> None:
+            with pytest.raises(ProblemError) as caught:
+                await ask(actor)
+            assert caught.value.code is ProblemCode.TOO_MANY_REQUESTS
+            logged = (await core.log(machine.customer_id))[-1].event
+            assert isinstance(logged, SessionRequestRefused)
+            assert (logged.account_id, logged.refusal) == (actor.account_id, RequestRefusal.TOO_MANY_REQUESTS)
 
-    share = int(CONTROLLER_OFFER_BURST) // 3
-    for actor in actors[:3]:
-        for _ in range(share):
-            await ask(actor)
-        await refused(actor)
-    await refused(actors[3])
-    await ask(actors[3], "acme-pbx2")
-    core.clock.advance(CONTROLLER_SECONDS_PER_OFFER)
-    await refused(actors[0])
-    await ask(actors[3])
+        for actor in actors[:3]:
+            for _ in range(share):
+                await ask(actor)
+            await refused(actor)
+        await refused(actors[3])
+        await ask(actors[3], "acme-pbx2")
+        core.clock.advance(CONTROLLER_SECONDS_PER_OFFER)
+        await refused(actors[0])
+        await ask(actors[3])
 
 
 async def test_others_sessions_are_out_of_sight(core: Core) -> None:
