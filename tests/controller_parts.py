@@ -18,6 +18,7 @@ from latchstring.certs.ssh_authority import SshHostAuthority, SshUserAuthority
 from latchstring.certs.ssh_public_key import fingerprint_of, format_public_key
 from latchstring.certs.x509_authority import X509Authority, create_root
 from latchstring.controller.accounts.actor import Actor
+from latchstring.controller.accounts.changes import AccountChanges
 from latchstring.controller.accounts.passwords import Passwords
 from latchstring.controller.accounts.service import AccountService
 from latchstring.controller.bus import LocalBus
@@ -26,6 +27,7 @@ from latchstring.controller.enrolment.service import EnrolmentIdentity, Enrolmen
 from latchstring.controller.errors import RelayBusyError
 from latchstring.controller.log.check import check_log
 from latchstring.controller.log.recorder import LogRecorder
+from latchstring.controller.log.refusals import RefusalLog
 from latchstring.controller.log.writer import LogWriter
 from latchstring.controller.sessions.dependencies import SessionDependencies
 from latchstring.controller.sessions.dialling import DialService, RelayAddress
@@ -185,6 +187,7 @@ class Core:
     dependencies: SessionDependencies
     presence: Presence
     accounts: AccountService
+    account_changes: AccountChanges
     customers: CustomerService
     enrolment: EnrolmentService
     sessions: SessionService
@@ -319,9 +322,12 @@ def make_core(path: Path, store: Store, clock: FakeClock) -> Core:
     """Put the controller's core together with fresh keys."""
     writer = LogWriter(NAME, ed25519_signer(), clock)
     channels, relay, presence = FakeChannels(), FakeRelay(), Presence(clock)
+    refusals = RefusalLog(store, writer)
+    passwords = Passwords(QUICK_PASSWORDS)
     dependencies = SessionDependencies(
         store=store,
         writer=writer,
+        refusals=refusals,
         channels=channels,
         relay=relay,
         bus=LocalBus(),
@@ -340,7 +346,8 @@ def make_core(path: Path, store: Store, clock: FakeClock) -> Core:
         writer=writer,
         dependencies=dependencies,
         presence=presence,
-        accounts=AccountService(store, writer, clock, secrets.token_bytes, Passwords(QUICK_PASSWORDS)),
+        accounts=AccountService(store, writer, refusals, clock, secrets.token_bytes, passwords),
+        account_changes=AccountChanges(store, writer, clock, passwords),
         customers=CustomerService(store, writer, clock, secrets.token_bytes),
         enrolment=EnrolmentService(
             store,
@@ -350,6 +357,7 @@ def make_core(path: Path, store: Store, clock: FakeClock) -> Core:
             X509Authority(create_root(NAME, root_signer, START), root_signer),
             SshHostAuthority(ed25519_signer()),
             identity,
+            refusals,
         ),
         sessions=SessionService(dependencies),
         dials=DialService(dependencies, user_ca=user_ca, relay_address=RelayAddress(NAME, 7022)),

@@ -12,12 +12,16 @@ from pathlib import Path
 import aiohttp
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from controller_parts import enrolment_request
 from http_clients import http_client
 from latchstring.certs.tls_contexts import client_context
+from latchstring.controller.log.refusals import ENTRY_BURST
+from latchstring.protocol.enrolment import EnrolmentCode
 from latchstring.protocol.events import Role
 from parties import BIN, CUSTOMER, Party, Site
-from served_controller import Reach, session_body
+from served_controller import PASSWORD, Reach, session_body
 from tls_identities import Identities
 
 
@@ -87,6 +91,63 @@ async def test_revocation_ends_a_session(site: Site) -> None:
             assert (await channel.hear("goodbye"))["code"] == "revoked"
         ended = await ann.get(f"/sessions/{opened.body['id']}")
         assert (ended["state"], ended["reason"]) == ("ended_by_vendor", "endpoint_revoked")
+
+
+async def test_disabling_an_account(site: Site) -> None:
+    """Who is disabled beside ``serve`` is out within two seconds: session and request end, token and password fail."""
+    party = start(site)
+    async with reach(site) as controller:
+        ann, eve = await controller.person(Role.ENGINEER), await controller.person(Role.AUDITOR)
+        endpoint = await controller.endpoint()
+        async with endpoint.connected() as channel:
+            live = (await ann.ask("POST", "/sessions", session_body())).body["id"]
+            await channel.grant()
+            waiting = (await ann.ask("POST", "/sessions", session_body())).body["id"]
+            assert (await channel.hear("offer"))["offer"]["session_id"] == waiting
+            await asyncio.to_thread(site.vendor, "user", "disable", "engineer@example.test")
+            began = asyncio.get_running_loop().time()
+            assert (await ann.ask("GET", f"/sessions/{live}")).body["code"] == "not_authenticated"
+            told = {(await channel.hear(kind))["session_id"] for kind in ("end_session", "withdraw")}
+            assert told == {live, waiting}
+            assert asyncio.get_running_loop().time() - began < 2
+            ended = {"state": "ended_by_vendor", "reason": "ended_by_administrator"}
+            await channel.report(
+                {"type": "session.ended", "session_id": live, "processes_left": 0, "kill_milliseconds": 3, **ended}
+            )
+            for session_id in (live, waiting):
+                view = await eve.get(f"/sessions/{session_id}")
+                assert {key: view[key] for key in ended} == ended
+        login = {"email": "engineer@example.test", "password": PASSWORD}
+        refused = await controller.anonymous.ask("POST", "/login", login)
+        wrong = await controller.anonymous.ask("POST", "/login", {**login, "password": "wrong"})
+        assert (refused.status, refused.body) == (wrong.status, wrong.body)
+        assert refused.body["code"] == "login_failed"
+        await asyncio.to_thread(site.vendor, "user", "enable", "engineer@example.test")
+        await controller.anonymous.login("engineer@example.test")
+    quiet(party)
+
+
+async def test_strangers_are_counted(site: Site) -> None:
+    """A flood of a stranger's enrolments leaves a few entries, and one with the count of the rest when it stops."""
+    burst = int(ENTRY_BURST)
+    party = start(site)
+    async with reach(site) as controller:
+        code = EnrolmentCode(str(controller.bound.people), b"r" * 32, b"s" * 16)
+        flood = enrolment_request(code, Ed25519PrivateKey.generate()).model_dump(mode="json")
+        answers = [(await controller.anonymous.ask("POST", "/enrol", flood)).status for _ in range(burst + 100)]
+        assert (answers.count(403), answers.count(429)) == (burst, 100)
+    assert await asyncio.to_thread(party.stop) == 0
+    quiet(party)
+    start(site)
+    async with reach(site) as controller:
+        odd = await controller.person(Role.AUDITOR)
+        page = (await odd.get("/audit/logs/operator/entries"))["entries"]
+        logged = [json.loads(base64.b64decode(entry["entry"]))["event"] for entry in page]
+    assert len([event for event in logged if event["type"] == "endpoint.enrolment_refused"]) == burst
+    counted = {"refused": "endpoint.enrolment_refused", "account_id": None, "count": 100}
+    assert [event for event in logged if event["type"] == "refusals.counted"] == [
+        {"type": "refusals.counted", **counted}
+    ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -13,6 +13,7 @@ from latchstring.certs import controller_keys
 from latchstring.certs.controller_keys import ControllerKeys
 from latchstring.certs.keyfiles import create_private
 from latchstring.certs.x509_verify import fingerprint
+from latchstring.controller.accounts.changes import AccountChanges
 from latchstring.controller.accounts.service import AccountService
 from latchstring.controller.addressing import listen_addresses, public_addresses
 from latchstring.controller.clock import SystemClock
@@ -27,6 +28,7 @@ from latchstring.controller.enrolment.directory import EndpointDirectory
 from latchstring.controller.enrolment.service import EnrolmentIdentity, EnrolmentService
 from latchstring.controller.errors import StoreUnavailableError
 from latchstring.controller.log.recorder import LogRecorder
+from latchstring.controller.log.refusals import RefusalLog
 from latchstring.controller.log.writer import LogWriter
 from latchstring.controller.ports import Clock, Random
 from latchstring.controller.settings import ControllerSettings, dump_settings, load_settings
@@ -47,12 +49,17 @@ class Foundation:
     keys: ControllerKeys
     store: Store
     writer: LogWriter
+    refusals: RefusalLog
     clock: Clock
     random: Random
 
     def accounts(self) -> AccountService:
         """Return the service of accounts."""
-        return AccountService(self.store, self.writer, self.clock, self.random)
+        return AccountService(self.store, self.writer, self.refusals, self.clock, self.random)
+
+    def account_changes(self) -> AccountChanges:
+        """Return what changes accounts."""
+        return AccountChanges(self.store, self.writer, self.clock)
 
     def customers(self) -> CustomerService:
         """Return the service of customers."""
@@ -70,7 +77,14 @@ class Foundation:
             root_sha256=hashlib.sha256(self.keys.x509.root.public_bytes(Encoding.DER)).digest(),
         )
         return EnrolmentService(
-            self.store, self.writer, self.clock, self.random, self.keys.x509, self.keys.host_ca, identity
+            self.store,
+            self.writer,
+            self.clock,
+            self.random,
+            self.keys.x509,
+            self.keys.host_ca,
+            identity,
+            self.refusals,
         )
 
 
@@ -129,12 +143,14 @@ async def open_foundation(directory: DataDirectory, settings: ControllerSettings
         store = await Store.open(directory.database)
     except StoreUnavailableError as error:
         raise DatabaseError(f"{directory.database} cannot be opened: {_reason(error)}") from error
+    writer = LogWriter(settings.name, keys.log_signer, clock)
     try:
         yield Foundation(
             settings=settings,
             keys=keys,
             store=store,
-            writer=LogWriter(settings.name, keys.log_signer, clock),
+            writer=writer,
+            refusals=RefusalLog(store, writer),
             clock=clock,
             random=secrets.token_bytes,
         )

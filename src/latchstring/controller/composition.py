@@ -49,6 +49,7 @@ def compose(foundation: Foundation, relay: Relay, public: BoundAddresses) -> Con
     dependencies = SessionDependencies(
         store=foundation.store,
         writer=foundation.writer,
+        refusals=foundation.refusals,
         channels=hub,
         relay=RelayBridge(relay),
         bus=LocalBus(),

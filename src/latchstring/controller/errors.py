@@ -7,6 +7,7 @@ What the API answers with is a :class:`~latchstring.protocol.problems.ProblemErr
     ControllerError
     ├── NameTakenError             an administrator's command names something that exists
     ├── UnknownNameError           an administrator's command names something that does not exist
+    ├── LastAdminError             an administrator's command would leave no administrator
     ├── WeakPasswordError          a password that is too short
     ├── StoreDamagedError          the database is not ours, of a newer version, or does not hold together
     │   └── LogDamagedError        a log's tree, head and checkpoint do not agree
@@ -43,6 +44,10 @@ class NameTakenError(ControllerError):
 
 class UnknownNameError(ControllerError):
     """There is nothing of that name."""
+
+
+class LastAdminError(ControllerError):
+    """No administrator would be left."""
 
 
 class WeakPasswordError(ControllerError):

@@ -26,6 +26,7 @@ from latchstring.controller.https.site import TlsSite
 from latchstring.controller.log.check import check_logs
 from latchstring.controller.log.names import OPERATOR_LOG
 from latchstring.controller.log.recorder import LogRecorder
+from latchstring.controller.log.refusals import RefusalLog
 from latchstring.controller.relay.server import Relay
 from latchstring.controller.relay_bridge import RelayedConnections
 from latchstring.controller.settings import ControllerSettings, load_settings
@@ -69,7 +70,7 @@ async def serve(
         controller = compose(foundation, listeners.relay, public_addresses(settings, listeners.addresses))
         recorder = LogRecorder(foundation.store, foundation.writer)
         await recorder.record(OPERATOR_LOG, ControllerStarted(version=__version__))
-        stack.push_async_callback(_record_stop, recorder)
+        stack.push_async_callback(_record_stop, recorder, foundation.refusals)
         await _start(controller, listeners, certificates, stack)
         directory.write_bound(listeners.addresses)
         public = public_addresses(settings, listeners.addresses)
@@ -195,8 +196,9 @@ async def _migrate(directory: DataDirectory) -> None:
         _log.info("brought the database from schema %s to %s", report.before, report.after)
 
 
-async def _record_stop(recorder: LogRecorder) -> None:
+async def _record_stop(recorder: LogRecorder, refusals: RefusalLog) -> None:
     try:
+        await refusals.close()
         await recorder.record(OPERATOR_LOG, ControllerStopped())
     except StoreUnavailableError:
         _log.warning("the controller's stop could not be logged")

@@ -43,6 +43,35 @@ class AccountCreated(Frozen):
     role: Role
 
 
+class AccountDisabled(Frozen):
+    """An account was locked on the controller's machine: its tokens are void, and it cannot sign in."""
+
+    type: Literal["account.disabled"] = "account.disabled"
+    account_id: AccountId
+
+
+class AccountEnabled(Frozen):
+    """An account that was disabled may sign in again."""
+
+    type: Literal["account.enabled"] = "account.enabled"
+    account_id: AccountId
+
+
+class AccountPasswordChanged(Frozen):
+    """An account got another password on the controller's machine; its tokens are void."""
+
+    type: Literal["account.password_changed"] = "account.password_changed"
+    account_id: AccountId
+
+
+class AccountRoleChanged(Frozen):
+    """An account got another role on the controller's machine."""
+
+    type: Literal["account.role_changed"] = "account.role_changed"
+    account_id: AccountId
+    role: Role
+
+
 class LoginSucceeded(Frozen):
     """Somebody signed in."""
 
@@ -82,6 +111,24 @@ class PermissionDenied(Frozen):
     account_id: AccountId
     source: IpAddress
     operation: Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")]
+
+
+class RefusalsCounted(Frozen):
+    """So many refusals of a kind, beyond those that have an entry each, in whichever log these would have been.
+
+    ``account_id`` is None where no account was refused, but strangers. It stands in the vendor's own log.
+    """
+
+    type: Literal["refusals.counted"] = "refusals.counted"
+    refused: Literal[
+        "endpoint.enrolment_refused",
+        "login.failed",
+        "permission.denied",
+        "session.request_refused",
+        "session.dial_refused",
+    ]
+    account_id: AccountId | None
+    count: Count
 
 
 class LogOpened(Frozen):
@@ -213,6 +260,13 @@ class SessionCloseRequested(Frozen):
     account_id: AccountId
     source: IpAddress
     reason: Literal[Reason.CLOSED_BY_ENGINEER, Reason.ENDED_BY_ADMINISTRATOR]
+
+
+class SessionAccountBarred(Frozen):
+    """A live session's account was disabled, or its role may hold none any more; ``session.ended`` follows as proof."""
+
+    type: Literal["session.account_barred"] = "session.account_barred"
+    session_id: SessionId
 
 
 class SessionLost(Frozen):

@@ -32,6 +32,7 @@ class LoginFailure(StrEnum):
     UNKNOWN_ACCOUNT = "unknown_account"
     WRONG_PASSWORD = "wrong_password"  # noqa: S105 - the name of a reason
     TOO_MANY_ATTEMPTS = "too_many_attempts"
+    ACCOUNT_DISABLED = "account_disabled"
 
 
 class EnrolmentFailure(StrEnum):

@@ -14,6 +14,10 @@ from pydantic import Field
 
 from latchstring.protocol.controller_events import (
     AccountCreated,
+    AccountDisabled,
+    AccountEnabled,
+    AccountPasswordChanged,
+    AccountRoleChanged,
     ControllerStarted,
     ControllerStopped,
     CustomerAdded,
@@ -30,7 +34,9 @@ from latchstring.protocol.controller_events import (
     LogOpened,
     LogRead,
     PermissionDenied,
+    RefusalsCounted,
     RelayClosed,
+    SessionAccountBarred,
     SessionCloseRequested,
     SessionDialled,
     SessionDialRefused,
@@ -75,6 +81,10 @@ __all__ = [
     "ENDPOINT_EVENT_TYPES",
     "AccessChanged",
     "AccountCreated",
+    "AccountDisabled",
+    "AccountEnabled",
+    "AccountPasswordChanged",
+    "AccountRoleChanged",
     "AgentStarted",
     "AgentStopped",
     "AuditEvent",
@@ -108,9 +118,11 @@ __all__ = [
     "LoginFailure",
     "LoginSucceeded",
     "PermissionDenied",
+    "RefusalsCounted",
     "RelayClosed",
     "RequestRefusal",
     "Role",
+    "SessionAccountBarred",
     "SessionAsked",
     "SessionCloseRequested",
     "SessionConnected",
@@ -133,11 +145,16 @@ ControllerEvent = Annotated[
     ControllerStarted
     | ControllerStopped
     | AccountCreated
+    | AccountDisabled
+    | AccountEnabled
+    | AccountPasswordChanged
+    | AccountRoleChanged
     | LoginSucceeded
     | LoginFailed
     | LoggedOut
     | CustomerAdded
     | PermissionDenied
+    | RefusalsCounted
     | LogOpened
     | LogRead
     | EndpointInvited
@@ -152,6 +169,7 @@ ControllerEvent = Annotated[
     | SessionWithdrawn
     | SessionLapsed
     | SessionCloseRequested
+    | SessionAccountBarred
     | SessionLost
     | SessionDialled
     | SessionDialRefused

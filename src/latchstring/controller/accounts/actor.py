@@ -1,9 +1,12 @@
 """Who asks, once the token has told: passed to every service that acts for a person."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from latchstring.protocol.events import Role
 from latchstring.protocol.grants import Engineer
+
+MAY_HOLD_SESSIONS: Final = frozenset({Role.ENGINEER, Role.ADMIN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,7 @@ class Actor:
     @property
     def may_open_sessions(self) -> bool:
         """Whether it may ask for sessions of its own."""
-        return self.role in {Role.ENGINEER, Role.ADMIN}
+        return self.role in MAY_HOLD_SESSIONS
 
     @property
     def may_audit(self) -> bool:

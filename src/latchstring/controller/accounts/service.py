@@ -14,9 +14,12 @@ from pydantic import TypeAdapter
 
 from latchstring.controller.accounts.actor import Actor
 from latchstring.controller.accounts.attempts import FailedAttempts, Hearing
+from latchstring.controller.accounts.email import normalise_email
 from latchstring.controller.accounts.passwords import Passwords, require_strength
 from latchstring.controller.errors import NameTakenError
+from latchstring.controller.keyed_rates import KeyedRates
 from latchstring.controller.log.names import OPERATOR_LOG
+from latchstring.controller.log.refusals import RefusalLog
 from latchstring.controller.log.writer import LogWriter
 from latchstring.controller.ports import Clock, Random
 from latchstring.controller.store.records import Account, Token
@@ -31,6 +34,8 @@ from latchstring.protocol.problems import ProblemCode, ProblemError
 TOKEN_LIFE: Final = timedelta(hours=12)
 TOKEN_BYTES: Final = 32
 MAX_TOKEN_CHARACTERS: Final = 200
+SIGN_IN_BURST: Final = 300.0
+SECONDS_PER_SIGN_IN: Final = 60.0
 
 _EMAIL: Final[TypeAdapter[str]] = TypeAdapter(EmailAddress)
 _NAME: Final[TypeAdapter[str]] = TypeAdapter(DisplayName)
@@ -52,15 +57,23 @@ class AccountService:
         StoreUnavailableError: it cannot be read or logged now; nothing was changed.
     """
 
-    def __init__(
-        self, store: Store, writer: LogWriter, clock: Clock, random: Random, passwords: Passwords | None = None
+    def __init__(  # noqa: PLR0917 - what it is composed of; the composition root alone calls it
+        self,
+        store: Store,
+        writer: LogWriter,
+        refusals: RefusalLog,
+        clock: Clock,
+        random: Random,
+        passwords: Passwords | None = None,
     ) -> None:
         self._store = store
         self._writer = writer
+        self._refusals = refusals
         self._clock = clock
         self._random = random
         self._passwords = passwords or Passwords()
         self._attempts = FailedAttempts()
+        self._sign_ins = KeyedRates(rate=1 / SECONDS_PER_SIGN_IN, burst=SIGN_IN_BURST)
 
     async def create(self, email: str, name: str, role: Role, password: str) -> str:
         """Make an account and return its id.
@@ -98,7 +111,10 @@ class AccountService:
 
         1. An account or a source with too many failures is not heard; the first time in a window that is logged.
         2. The password is verified; where there is no such account, against a hash that fits nobody.
-        3. Success or failure is logged; a token is issued in the transaction that logs the success.
+        3. A failure is logged, or counted where there are too many. An account that is disabled gets the answer to a
+           wrong password, after the same work.
+        4. An account that signs in without pause has to wait: each sign-in is logged, and its token kept.
+        5. A token is issued in the transaction that logs the success, unless the account was changed meanwhile.
 
         Raises:
             ProblemError: ``login_failed``, ``too_many_attempts`` or ``busy``.
@@ -111,6 +127,8 @@ class AccountService:
         hearing = self._attempts.begin(email, source, self._clock.monotonic())
         if hearing is Hearing.BLOCKED:
             await self._log_failure(account_id, source, LoginFailure.TOO_MANY_ATTEMPTS)
+        elif hearing is Hearing.BLOCKED_AGAIN:
+            self._refusals.count(_failed(account_id, source, LoginFailure.TOO_MANY_ATTEMPTS))
         if hearing is not Hearing.HEARD:
             raise ProblemError(
                 ProblemCode.TOO_MANY_ATTEMPTS, "too many failed attempts to sign in; try again in 15 minutes"
@@ -118,11 +136,17 @@ class AccountService:
         # 2.
         holds = await self._passwords.verify(None if account is None else account.password_hash, password)
         # 3.
-        if account is None or not holds:
-            failure = LoginFailure.UNKNOWN_ACCOUNT if account is None else LoginFailure.WRONG_PASSWORD
-            await self._log_failure(account_id, source, failure)
-            raise ProblemError(ProblemCode.LOGIN_FAILED, "the e-mail address or the password is wrong")
+        if account is None or account.disabled_at is not None or not holds:
+            await self._log_failure(account_id, source, _failure(account))
+            raise _login_failed()
         self._attempts.succeeded(email, source)
+        # 4.
+        if not self._sign_ins.take(account.id, self._clock.monotonic()):
+            await self._log_failure(account_id, source, LoginFailure.TOO_MANY_ATTEMPTS)
+            raise ProblemError(
+                ProblemCode.TOO_MANY_ATTEMPTS, "too many sign-ins of this account lately; try again in a minute"
+            )
+        # 5.
         return await self._sign_in(account, source)
 
     async def authenticate(self, token: str, source: str) -> Actor:
@@ -134,7 +158,7 @@ class AccountService:
         digest = _digest(token)
         async with self._store.read() as tx:
             found = await tx.tokens.owner(digest)
-        if found is None:
+        if found is None or found[1].disabled_at is not None:
             raise ProblemError(ProblemCode.NOT_AUTHENTICATED, "you are not signed in; run latch login")
         held, account = found
         if held.expires_at <= self._clock.now():
@@ -153,29 +177,38 @@ class AccountService:
             await self._writer.record(tx, OPERATOR_LOG, ended)
 
     async def deny(self, actor: Actor, operation: str) -> None:
-        """Log that an account asked for what its role does not allow. ``operation`` is of ``[a-z_]``."""
+        """Log, or count, that an account asked for what its role does not allow. ``operation`` is of ``[a-z_]``."""
         denied = events.PermissionDenied(account_id=actor.account_id, source=actor.source, operation=operation)
-        async with self._store.write() as tx:
-            await self._writer.record(tx, OPERATOR_LOG, denied)
+        await self._refusals.record(OPERATOR_LOG, denied)
 
-    async def _sign_in(self, account: Account, source: str) -> IssuedToken:
+    async def _sign_in(self, verified: Account, source: str) -> IssuedToken:
         token = base64.urlsafe_b64encode(self._random(TOKEN_BYTES)).decode().rstrip("=")
         expires_at = self._clock.now() + TOKEN_LIFE
         async with self._store.write() as tx:
+            account = await tx.accounts.by_email(verified.email)
+            if account is None or account.disabled_at is not None or account.password_hash != verified.password_hash:
+                raise _login_failed()
             await tx.tokens.add(Token(sha256=_digest(token), account_id=account.id, expires_at=expires_at))
             succeeded = events.LoginSucceeded(account_id=account.id, source=source)
             await self._writer.record(tx, OPERATOR_LOG, succeeded)
         return IssuedToken(token=token, expires_at=expires_at, actor=_actor(account, source))
 
     async def _log_failure(self, account_id: str | None, source: str, failure: LoginFailure) -> None:
-        failed = events.LoginFailed(account_id=account_id, source=source, failure=failure)
-        async with self._store.write() as tx:
-            await self._writer.record(tx, OPERATOR_LOG, failed)
+        await self._refusals.record(OPERATOR_LOG, _failed(account_id, source, failure))
 
 
-def normalise_email(email: str) -> str:
-    """Return the one form of an address in which accounts are kept and found."""
-    return email.strip().lower()
+def _failed(account_id: str | None, source: str, failure: LoginFailure) -> events.LoginFailed:
+    return events.LoginFailed(account_id=account_id, source=source, failure=failure)
+
+
+def _failure(account: Account | None) -> LoginFailure:
+    if account is None:
+        return LoginFailure.UNKNOWN_ACCOUNT
+    return LoginFailure.WRONG_PASSWORD if account.disabled_at is None else LoginFailure.ACCOUNT_DISABLED
+
+
+def _login_failed() -> ProblemError:
+    return ProblemError(ProblemCode.LOGIN_FAILED, "the e-mail address or the password is wrong")
 
 
 def _digest(token: str) -> str:

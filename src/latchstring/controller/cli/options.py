@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+ROLES: Final = ("engineer", "auditor", "admin")
 
 
 def data_option(command: Command) -> Command:
@@ -26,3 +27,8 @@ def data_option(command: Command) -> Command:
 def json_option(command: Command) -> Command:
     """Add ``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document.")(command)
+
+
+def role_option(command: Command) -> Command:
+    """Add ``--role``."""
+    return click.option("--role", required=True, type=click.Choice(ROLES), help="What the account may do.")(command)

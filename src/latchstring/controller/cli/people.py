@@ -2,18 +2,16 @@
 
 import asyncio
 import secrets
-import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from latchstring.controller.cli.forms import check_form
-from latchstring.controller.cli.options import data_option, json_option
-from latchstring.controller.cli.output import hint, print_listing
-
-ROLES: Final = ("engineer", "auditor", "admin")
-_MAX_PASSWORD_BYTES: Final = 4096
+from latchstring.controller.cli.options import data_option, json_option, role_option
+from latchstring.controller.cli.output import print_listing
+from latchstring.controller.cli.passwords import read_password, show_password
+from latchstring.controller.cli.people_changes import change_password, change_role, disable_user, enable_user
 
 
 @click.group()
@@ -30,7 +28,7 @@ Examples:
 """,
 )
 @click.argument("email")
-@click.option("--role", required=True, type=click.Choice(ROLES), help="What the account may do.")
+@role_option
 @click.option("--name", help="The person's name, which customers see. Default: EMAIL up to the @.")
 @data_option
 def add_user(path: Path, email: str, role: str, name: str | None) -> None:
@@ -46,7 +44,7 @@ def add_user(path: Path, email: str, role: str, name: str | None) -> None:
     shown = name or email.partition("@")[0]
     check_form(EmailAddress, email, "EMAIL", "an e-mail address, such as ann@example.test")
     check_form(DisplayName, shown, "--name", "a person's name: 1 to 120 characters, on one line")
-    given = _read_password()
+    given = read_password()
     password = given or make_password(secrets.token_bytes)
 
     async def add() -> None:
@@ -55,8 +53,7 @@ def add_user(path: Path, email: str, role: str, name: str | None) -> None:
 
     asyncio.run(add())
     if given is None:
-        click.echo(password)
-        hint("this is the password; it is shown only now")
+        show_password(password)
 
 
 @user.command("list")
@@ -77,6 +74,7 @@ def list_users(path: Path, *, as_json: bool) -> None:
                 "name": account.name,
                 "role": str(account.role),
                 "created_at": format_time(account.created_at),
+                "disabled": account.disabled_at is not None,
             }
             for account in accounts
         ]
@@ -84,12 +82,5 @@ def list_users(path: Path, *, as_json: bool) -> None:
     print_listing("users", asyncio.run(listing()), as_json=as_json, nothing="no accounts yet")
 
 
-def _read_password() -> str | None:
-    """Return the first line of stdin; None if stdin is a terminal, closed or empty."""
-    if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
-        return None
-    line = sys.stdin.buffer.readline(_MAX_PASSWORD_BYTES).rstrip(b"\r\n")
-    try:
-        return line.decode() or None
-    except UnicodeDecodeError as error:
-        raise click.UsageError("the password on stdin is not UTF-8 text") from error
+for change in (disable_user, enable_user, change_password, change_role):
+    user.add_command(change)

@@ -18,9 +18,8 @@ from latchstring.controller.errors import (
     StoreUnavailableError,
     UnknownNameError,
 )
-from latchstring.controller.https.admission import site_of
-from latchstring.controller.keyed_rates import KeyedRates
 from latchstring.controller.log.names import OPERATOR_LOG
+from latchstring.controller.log.refusals import RefusalLog
 from latchstring.controller.log.writer import LogWriter
 from latchstring.controller.ports import Clock, Random
 from latchstring.controller.store.records import Customer, Endpoint, Invitation
@@ -40,11 +39,8 @@ from latchstring.protocol.events import EnrolmentFailure
 from latchstring.protocol.ids import RANDOM_BYTES, make_id, parse_endpoint_name
 from latchstring.protocol.messages import GoodbyeCode
 from latchstring.protocol.problems import ProblemCode, ProblemError
-from latchstring.protocol.token_bucket import TokenBucket
 
 REVOKED_RETRY_SECONDS: Final = 86_400
-_REFUSAL_BURST: Final = 20.0
-_SECONDS_PER_REFUSAL: Final = 30.0
 
 _REFUSALS: Final = {
     EnrolmentFailure.UNKNOWN_CODE: "the enrolment code is not known here; ask the vendor for a new one",
@@ -108,6 +104,7 @@ class EnrolmentService:
         x509: X509Authority,
         host_ca: SshHostAuthority,
         identity: EnrolmentIdentity,
+        refusals: RefusalLog,
     ) -> None:
         self._store = store
         self._writer = writer
@@ -116,8 +113,7 @@ class EnrolmentService:
         self._x509 = x509
         self._host_ca = host_ca
         self._identity = identity
-        self._refusals_of_source = KeyedRates(rate=1 / _SECONDS_PER_REFUSAL, burst=_REFUSAL_BURST)
-        self._refusals = TokenBucket(rate=1.0, burst=10 * _REFUSAL_BURST, now=clock.monotonic())
+        self._refusals = refusals
 
     async def invite(self, endpoint_name: str, customer_name: str, *, address: str, replace: bool = False) -> Invited:
         """Make a one-time code for a machine that is to be ``endpoint_name`` of this customer.
@@ -158,21 +154,20 @@ class EnrolmentService:
         6. Keep the keys, use the invitation up, and log that, in one transaction.
 
         A refusal is logged before it is answered. A stranger can cause one, so there is a limit on how many, from one
-        source and in all; what exceeds it is refused without an entry.
+        source and in all; what exceeds it is counted.
 
         Raises:
             ProblemError: ``enrolment_refused``, or ``too_many_attempts``.
         """
         try:
+            await self._require_known(request)
             async with self._store.write() as tx:
                 return await self._enrol(tx, request, source)
         except _RefusedError as error:
-            now = self._clock.monotonic()
-            if not self._refusals_of_source.take(site_of(source), now) or not self._refusals.take(now):
+            if not await self._log_refusal(error, source):
                 raise ProblemError(
                     ProblemCode.TOO_MANY_ATTEMPTS, "too many enrolments were refused lately; try again in ten minutes"
                 ) from error
-            await self._log_refusal(error, source)
             raise ProblemError(ProblemCode.ENROLMENT_REFUSED, _REFUSALS[error.failure]) from error
 
     async def renew(self, endpoint_id: str, signing_request: str) -> str:
@@ -230,6 +225,12 @@ class EnrolmentService:
             )
         await tx.invitations.void(endpoint.id, at=now)
         return endpoint.id
+
+    async def _require_known(self, request: EnrolmentRequest) -> None:
+        """Refuse a code that was never given out before the turn to write is taken, for which others wait."""
+        async with self._store.read() as tx:
+            if await tx.invitations.by_public_key(request.keys.invitation_key) is None:
+                raise _RefusedError(EnrolmentFailure.UNKNOWN_CODE, None)
 
     async def _enrol(self, tx: UnitOfWork, request: EnrolmentRequest, source: str) -> EnrolmentResponse:
         # 1.
@@ -295,14 +296,13 @@ class EnrolmentService:
             log_verifier_key=self._writer.verifier_key(endpoint.customer_id),
         )
 
-    async def _log_refusal(self, refused: _RefusedError, source: str) -> None:
+    async def _log_refusal(self, refused: _RefusedError, source: str) -> bool:
+        """Log a refusal; False if it was counted only."""
         endpoint = refused.endpoint
         event = events.EndpointEnrolmentRefused(
             endpoint_id=None if endpoint is None else endpoint.id, source=source, failure=refused.failure
         )
-        log_id = OPERATOR_LOG if endpoint is None else endpoint.customer_id
-        async with self._store.write() as tx:
-            await self._writer.record(tx, log_id, event)
+        return await self._refusals.record(OPERATOR_LOG if endpoint is None else endpoint.customer_id, event)
 
 
 def _enrolled(keys: EnrolmentKeys, endpoint: Endpoint, source: str) -> events.EndpointEnrolled:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from latchstring.controller.log.refusals import RefusalLog
 from latchstring.controller.log.writer import LogWriter
 from latchstring.controller.ports import Bus, Clock, EndpointChannels, Random, SessionRelay
 from latchstring.controller.store.store import Store
@@ -13,6 +14,7 @@ class SessionDependencies:
 
     store: Store
     writer: LogWriter
+    refusals: RefusalLog
     channels: EndpointChannels
     relay: SessionRelay
     bus: Bus

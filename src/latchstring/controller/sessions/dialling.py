@@ -69,7 +69,7 @@ class DialService:
         3. Have the relay expect both sides, and tell the endpoint to come. A session that is cut after step 2 voids
            these tickets: nothing else runs between the log's commit and their issue.
 
-        A refusal is logged before it is answered.
+        A refusal is logged before it is answered, or counted where an account has too many.
 
         Raises:
             ProblemError: ``unknown_endpoint``, ``no_live_session``, ``endpoint_offline`` or ``busy``.
@@ -144,8 +144,7 @@ class DialService:
             source=actor.source,
             refusal=refused.refusal,
         )
-        async with self._dependencies.store.write() as tx:
-            await self._dependencies.writer.record(tx, refused.customer_id, event)
+        await self._dependencies.refusals.record(refused.customer_id, event)
 
 
 def _offline(session: Session) -> _RefusedError:

@@ -20,6 +20,8 @@ from latchstring.protocol.session_state import WAITING, SessionState
 
 MAX_OPEN_PER_ACCOUNT: Final = 100
 MAX_OPEN_PER_ENDPOINT: Final = 100
+MAX_OPEN_PER_ACCOUNT_AT_ENDPOINT: Final = 50
+"""Fewer than an endpoint's, so that no single account takes all of them."""
 
 _REFUSALS: Final = {
     RequestRefusal.ROLE: (ProblemCode.WRONG_ROLE, "opening a session needs the role engineer or admin"),
@@ -57,7 +59,7 @@ class SessionService:
     async def request(self, actor: Actor, request: SessionRequest) -> SessionView:
         """Ask for a session. It is logged, and then offered to its endpoint.
 
-        A refusal by the controller itself is logged too.
+        A refusal by the controller itself is logged too, or counted where an account has too many.
 
         Raises:
             ProblemError: ``unknown_endpoint``, ``bad_request`` (the key), ``wrong_role``, ``endpoint_offline``,
@@ -69,9 +71,8 @@ class SessionService:
             refusal = await self._refusal(tx, actor, endpoint)
             if refusal is None:
                 session = await self._add(tx, actor, endpoint, request, key)
-            else:
-                await self._log_refusal(tx, actor, endpoint, request, refusal)
         if refusal is not None:
+            await self._log_refusal(actor, endpoint, request, refusal)
             raise ProblemError(*_REFUSALS[refusal])
         # If the endpoint has gone meanwhile, it is offered when it comes back, or lost with its endpoint.
         self._dependencies.channels.send(endpoint.id, Offer(offer=session.offer()))
@@ -138,9 +139,7 @@ class SessionService:
             return RequestRefusal.ROLE
         if not self._dependencies.channels.is_connected(endpoint.id):
             return RequestRefusal.ENDPOINT_OFFLINE
-        of_account = await tx.sessions.count_open(account_id=actor.account_id)
-        at_endpoint = await tx.sessions.count_open(endpoint_id=endpoint.id)
-        if of_account >= MAX_OPEN_PER_ACCOUNT or at_endpoint >= MAX_OPEN_PER_ENDPOINT:
+        if await _too_many_open(tx, actor, endpoint):
             return RequestRefusal.TOO_MANY_SESSIONS
         now = self._dependencies.clock.monotonic()
         if not self._offers_of_account.take(f"{actor.account_id} {endpoint.id}", now):
@@ -173,7 +172,7 @@ class SessionService:
         return session
 
     async def _log_refusal(
-        self, tx: UnitOfWork, actor: Actor, endpoint: Endpoint, request: SessionRequest, refusal: RequestRefusal
+        self, actor: Actor, endpoint: Endpoint, request: SessionRequest, refusal: RequestRefusal
     ) -> None:
         event = SessionRequestRefused(
             endpoint_id=endpoint.id,
@@ -183,7 +182,7 @@ class SessionService:
             ticket=request.ticket,
             refusal=refusal,
         )
-        await self._dependencies.writer.record(tx, endpoint.customer_id, event)
+        await self._dependencies.refusals.record(endpoint.customer_id, event)
 
 
 def _engineer_key(request: SessionRequest) -> str:
@@ -205,6 +204,17 @@ async def _enrolled(tx: UnitOfWork, name: str) -> Endpoint:
             ProblemCode.UNKNOWN_ENDPOINT, f"endpoint {name} was invited, but no machine has enrolled as it yet"
         )
     return endpoint
+
+
+async def _too_many_open(tx: UnitOfWork, actor: Actor, endpoint: Endpoint) -> bool:
+    of_account = await tx.sessions.count_open(account_id=actor.account_id)
+    at_endpoint = await tx.sessions.count_open(endpoint_id=endpoint.id)
+    of_both = await tx.sessions.count_open(account_id=actor.account_id, endpoint_id=endpoint.id)
+    return (
+        of_account >= MAX_OPEN_PER_ACCOUNT
+        or at_endpoint >= MAX_OPEN_PER_ENDPOINT
+        or of_both >= MAX_OPEN_PER_ACCOUNT_AT_ENDPOINT
+    )
 
 
 async def _visible(tx: UnitOfWork, actor: Actor, session_id: str) -> Session:

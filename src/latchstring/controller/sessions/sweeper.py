@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from latchstring.controller.accounts.actor import MAY_HOLD_SESSIONS
+from latchstring.controller.sessions.barring import bar_sessions
 from latchstring.controller.sessions.dependencies import SessionDependencies
 from latchstring.controller.sessions.lifecycle import can, end
 from latchstring.controller.sessions.presence import Presence
@@ -67,6 +69,7 @@ class Sweeper:
         Raises:
             StoreUnavailableError: something cannot be logged now. It stays due; what must be off was cut.
         """
+        await self._bar()
         found = await self._look()
         for endpoint in found.revoked:
             await self._cut_off(endpoint)
@@ -78,10 +81,19 @@ class Sweeper:
         for session in found.overdue:
             await self._give_up(session)
         for session in found.closing:
-            self._repeat_close(session)
+            await self._repeat_close(session)
         if found.old_tokens:
             async with self._dependencies.store.write() as tx:
                 await tx.tokens.remove_expired(before=self._dependencies.clock.now() - _TOKENS_KEPT)
+        await self._dependencies.refusals.step()
+
+    async def _bar(self) -> None:
+        """Mark what an account that was barred meanwhile has open."""
+        async with self._dependencies.store.read() as tx:
+            barred = await tx.sessions.accounts_to_bar(may_hold=MAY_HOLD_SESSIONS)
+        for account_id in barred:
+            async with self._dependencies.store.write() as tx:
+                await bar_sessions(tx, self._dependencies.writer, account_id)
 
     async def _look(self) -> _Findings:
         now = self._dependencies.clock.now()
@@ -141,10 +153,22 @@ class Sweeper:
         lost = SessionLost(session_id=session.id, reason=Reason.DEADLINE)
         await self._end(session, lambda _: Happening.LOSE, lost, Reason.DEADLINE)
 
-    def _repeat_close(self, session: Session) -> None:
+    async def _repeat_close(self, session: Session) -> None:
         """Tell an endpoint again to end a session: the first message may have been lost with a connection."""
         self._dependencies.relay.cut(session.id)
+        if session.state in WAITING:
+            await self._withdraw(session)
+            return
         self._tell(session, EndSession.model_validate({"session_id": session.id, "reason": session.close_reason}))
+
+    async def _withdraw(self, session: Session) -> None:
+        """Take back the request of a barred account. One that was granted meanwhile is ended by the next sweep."""
+        reason = Reason.ENDED_BY_ADMINISTRATOR
+        lost = SessionLost(session_id=session.id, reason=reason)
+        if await self._end(
+            session, lambda now: Happening.END_BY_VENDOR if now.state in WAITING else None, lost, reason
+        ):
+            self._tell(session, Withdraw(session_id=session.id, reason=reason))
 
     async def _end(
         self, seen: Session, choose: Callable[[Session], Happening | None], event: ControllerEvent, reason: Reason

@@ -3,13 +3,14 @@
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, bindparam, delete, select
+from sqlalchemy import Row, bindparam, delete, func, select, update
 
 from latchstring.controller.store.records import Account, Token
-from latchstring.controller.store.repository import Repository
+from latchstring.controller.store.repository import Lookup, Repository
 from latchstring.controller.store.schema import accounts, tokens
 from latchstring.protocol.events import Role
 
+_BY_EMAIL: Final = Lookup(select(accounts).where(accounts.c.email == bindparam("key")), accounts)
 _OWNER: Final = (
     select(accounts, tokens.c.expires_at)
     .join(tokens, tokens.c.account_id == accounts.c.id)
@@ -32,10 +33,24 @@ class AccountRepository(Repository):
         }
         await self._connection.execute(accounts.insert(), row)
 
+    async def save(self, account: Account) -> None:
+        """Keep an account's role and password, and whether it is disabled."""
+        values = {
+            "role": account.role.value,
+            "password_hash": account.password_hash,
+            "disabled_at": account.disabled_at,
+        }
+        await self._connection.execute(update(accounts).where(accounts.c.id == account.id).values(values))
+
     async def by_email(self, email: str) -> Account | None:
-        """Return the account with this address."""
-        row = (await self._connection.execute(select(accounts).where(accounts.c.email == email))).one_or_none()
+        """Return the account with this address; in a write its row is locked."""
+        row = (await self._connection.execute(self._form(_BY_EMAIL), {"key": email})).one_or_none()
         return None if row is None else _account(row)
+
+    async def count_active(self, role: Role) -> int:
+        """Return how many accounts have this role and are not disabled."""
+        query = select(func.count()).where(accounts.c.role == role.value, accounts.c.disabled_at.is_(None))
+        return int((await self._connection.execute(query)).scalar_one())
 
     async def all(self) -> tuple[Account, ...]:
         """Return all accounts, by address."""
@@ -62,6 +77,10 @@ class TokenRepository(Repository):
         """Remove a token; one that is not there is no error."""
         await self._connection.execute(delete(tokens).where(tokens.c.sha256 == sha256))
 
+    async def remove_of(self, account_id: str) -> None:
+        """Remove every token of an account."""
+        await self._connection.execute(delete(tokens).where(tokens.c.account_id == account_id))
+
     async def any_expired(self, *, before: datetime) -> bool:
         """Return whether there are tokens that expired before that time."""
         query = select(tokens.c.sha256).where(tokens.c.expires_at < before).limit(1)
@@ -80,4 +99,5 @@ def _account(row: Row[Any]) -> Account:
         role=Role(row.role),
         created_at=row.created_at,
         password_hash=row.password_hash,
+        disabled_at=row.disabled_at,
     )

@@ -67,6 +67,7 @@ class Account:
     role: Role
     created_at: datetime
     password_hash: str = field(repr=False)
+    disabled_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,7 @@ accounts: Final = Table(
     Column("role", String(16), nullable=False),
     Column("password_hash", String(256), nullable=False),
     Column("created_at", UtcTime, nullable=False),
+    Column("disabled_at", UtcTime),
 )
 
 tokens: Final = Table(

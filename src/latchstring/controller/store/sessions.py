@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, bindparam, func, select, update
+from sqlalchemy import Row, Select, bindparam, func, or_, select, update
 
 from latchstring.controller.store.records import Session
 from latchstring.controller.store.repository import Lookup, Repository
 from latchstring.controller.store.schema import accounts, customers, endpoints, sessions
 from latchstring.protocol.endings import Reason
+from latchstring.protocol.events import Role
 from latchstring.protocol.grants import Engineer
 from latchstring.protocol.purposes import Purpose
 from latchstring.protocol.session_state import LIVE, WAITING, SessionState
@@ -92,8 +93,13 @@ class SessionRepository(Repository):
         query = _SESSION.where(sessions.c.endpoint_id == endpoint_id, _OPEN)
         return await self._all(query.order_by(sessions.c.requested_at, sessions.c.id))
 
+    async def open_of(self, account_id: str) -> tuple[Session, ...]:
+        """Return the open sessions of an account, oldest first."""
+        query = _SESSION.where(sessions.c.account_id == account_id, _OPEN)
+        return await self._all(query.order_by(sessions.c.requested_at, sessions.c.id))
+
     async def count_open(self, *, account_id: str | None = None, endpoint_id: str | None = None) -> int:
-        """Return how many sessions of an account, or at an endpoint, are open."""
+        """Return how many sessions are open: of an account, at an endpoint, or of an account at an endpoint."""
         query = select(func.count()).select_from(sessions).where(_OPEN)
         if account_id is not None:
             query = query.where(sessions.c.account_id == account_id)
@@ -121,8 +127,21 @@ class SessionRepository(Repository):
         return await self._all(_SESSION.where(_in(LIVE), _OPEN, sessions.c.expires_at <= moment))
 
     async def closing(self) -> tuple[Session, ...]:
-        """Return the sessions that are live although somebody at the vendor's ended them."""
-        return await self._all(_SESSION.where(_in(LIVE), _OPEN, sessions.c.close_reason.is_not(None)))
+        """Return the sessions that are open although the vendor ended them, or has barred their account."""
+        return await self._all(_SESSION.where(_OPEN, sessions.c.close_reason.is_not(None)))
+
+    async def accounts_to_bar(self, *, may_hold: Iterable[Role]) -> tuple[str, ...]:
+        """Return the accounts that are disabled or of another role, and have open sessions that nobody has ended."""
+        barred = or_(
+            accounts.c.disabled_at.is_not(None), accounts.c.role.not_in(sorted(role.value for role in may_hold))
+        )
+        query = (
+            select(sessions.c.account_id)
+            .join(accounts, sessions.c.account_id == accounts.c.id)
+            .where(_OPEN, sessions.c.close_reason.is_(None), barred)
+            .distinct()
+        )
+        return tuple((await self._connection.execute(query)).scalars())
 
     async def _all(self, query: Select[Any]) -> tuple[Session, ...]:
         return tuple(_session(row) for row in await self._connection.execute(query))

@@ -27,6 +27,8 @@ DISCONNECTED = events.SessionDisconnected(session_id=SESSION_ID, connections=0)
 WITHDRAWN = events.SessionWithdrawn(session_id=SESSION_ID, account_id=ACCOUNT_ID, source=SOURCE)
 LAPSED = events.SessionLapsed(session_id=SESSION_ID)
 REFUSED = events.SessionRefused(session_id=SESSION_ID, reason="customer_refused", decided_by="customer_cli")
+BARRED = events.SessionAccountBarred(session_id=SESSION_ID)
+TAKEN_BACK = events.SessionLost(session_id=SESSION_ID, reason="ended_by_administrator")
 LOST = events.SessionLost(session_id=SESSION_ID, reason="endpoint_unreachable")
 CUT = ended(state="ended_by_customer", reason="access_off")
 
@@ -46,6 +48,8 @@ def observe(*happened: Any) -> None:
         [requested(), ASKED, REFUSED],
         [requested(), WITHDRAWN],
         [requested(), ASKED, LAPSED],
+        [requested(), ASKED, TAKEN_BACK],
+        [requested(), granted(), BARRED, ended(state="ended_by_vendor", reason="ended_by_administrator")],
         [requested(), granted(), ended(state="expired", reason="deadline")],
         [
             requested(),

@@ -4,8 +4,10 @@ import pytest
 
 from controller_parts import SOURCE, Core
 from latchstring.controller.accounts.attempts import MAX_FOR_ACCOUNT
+from latchstring.controller.accounts.service import SECONDS_PER_SIGN_IN, SIGN_IN_BURST
 from latchstring.controller.errors import NameTakenError, WeakPasswordError
 from latchstring.controller.log.names import OPERATOR_LOG
+from latchstring.controller.log.refusals import ENTRY_BURST, ENTRY_BURST_OF_ALL
 from latchstring.protocol import events
 from latchstring.protocol.events import LoginFailure, Role
 from latchstring.protocol.problems import ProblemCode, ProblemError
@@ -130,3 +132,47 @@ async def test_garbage_is_no_token(core: Core, token: str) -> None:
     with pytest.raises(ProblemError) as caught:
         await core.accounts.authenticate(token, SOURCE)
     assert caught.value.code is ProblemCode.NOT_AUTHENTICATED
+
+
+async def test_attempts_that_are_not_heard_are_counted(core: Core) -> None:
+    """Every attempt beyond the limits is accounted for: one entry when it begins, then a count."""
+    actor = await core.actor()
+    for _ in range(MAX_FOR_ACCOUNT + 1):
+        await failure(core, "ada@example.test", "wrong")
+    before = len(await core.log(OPERATOR_LOG))
+    for _ in range(500):
+        assert await failure(core, "ada@example.test", "wrong") is ProblemCode.TOO_MANY_ATTEMPTS
+    assert len(await core.log(OPERATOR_LOG)) == before
+    await core.dependencies.refusals.close()
+    assert await last(core) == events.RefusalsCounted(refused="login.failed", account_id=actor.account_id, count=500)
+
+
+async def test_many_sources_do_not_fill_the_log(core: Core) -> None:
+    """Failed sign-ins from however many addresses leave bounded entries, and each gets the same answer as ever."""
+    for number in range(int(ENTRY_BURST_OF_ALL) + 50):
+        with pytest.raises(ProblemError) as caught:
+            await core.accounts.login(f"{number}@example.test", "wrong", f"198.51.{number // 250}.{number % 250}")
+        assert caught.value.code is ProblemCode.LOGIN_FAILED
+    assert (await core.types(OPERATOR_LOG)).count("login.failed") == int(ENTRY_BURST_OF_ALL)
+    await core.dependencies.refusals.close()
+    assert await last(core) == events.RefusalsCounted(refused="login.failed", account_id=None, count=50)
+
+
+async def test_denials_do_not_fill_the_log(core: Core) -> None:
+    """An account that asks again and again for what it may not leaves bounded entries."""
+    actor = await core.actor()
+    for _ in range(100):
+        await core.accounts.deny(actor, "list_logs")
+    assert (await core.types(OPERATOR_LOG)).count("permission.denied") == int(ENTRY_BURST)
+
+
+async def test_signing_in_without_pause(core: Core) -> None:
+    """An account that does nothing but sign in has to wait, and leaves bounded entries and tokens; others do not."""
+    await core.actor()
+    await core.actor(email="bob@example.test")
+    for _ in range(int(SIGN_IN_BURST)):
+        await core.accounts.login("ada@example.test", PASSWORD, SOURCE)
+    assert await failure(core, "ada@example.test", PASSWORD) is ProblemCode.TOO_MANY_ATTEMPTS
+    await core.accounts.login("bob@example.test", PASSWORD, SOURCE)
+    core.clock.advance(SECONDS_PER_SIGN_IN)
+    await core.accounts.login("ada@example.test", PASSWORD, SOURCE)

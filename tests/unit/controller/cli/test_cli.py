@@ -11,7 +11,7 @@ import pytest
 
 from latchstring.controller.__main__ import run
 from latchstring.controller.addresses import parse_address
-from latchstring.controller.cli.people import ROLES
+from latchstring.controller.cli.options import ROLES
 from latchstring.controller.data_directory import BoundAddresses, DataDirectory
 from latchstring.protocol.enrolment import parse_enrolment_code
 from latchstring.protocol.events import Role
@@ -109,7 +109,38 @@ def test_users(made: Commands) -> None:
         ("ann@example.test", "ann", "engineer"),
         ("bob@example.test", "Bob B.", "auditor"),
     ]
-    assert set(users[0]) == {"id", "email", "name", "role", "created_at"}
+    assert set(users[0]) == {"id", "email", "name", "role", "created_at", "disabled"}
+
+
+def test_changes_of_users(made: Commands) -> None:
+    """An account is disabled, enabled, and given another role and password, which is shown only if it was made."""
+    ann = "ann@example.test"
+    made.answer("user", "add", ann, "--role", "engineer", given=b"correct horse battery\n")
+
+    def listed() -> tuple[str, bool]:
+        (account,) = json.loads(made.answer("user", "list", "--json"))["users"]
+        return account["role"], account["disabled"]
+
+    assert listed() == ("engineer", False)
+    assert made.answer("user", "disable", ann) == ""
+    assert listed() == ("engineer", True)
+    assert made.answer("user", "enable", ann) == ""
+    assert made.answer("user", "role", ann, "--role", "admin") == ""
+    assert listed() == ("admin", False)
+    assert made.answer("user", "password", ann, given=b"another horse battery\n") == ""
+    assert len(made.answer("user", "password", ann).strip()) >= 20
+
+
+def test_the_last_admin(made: Commands) -> None:
+    """The last administrator is disabled, or made something else, only by who says that this is meant."""
+    root = "root@example.test"
+    made.answer("user", "add", root, "--role", "admin")
+    assert "--even-the-last-admin" in made.line(1, "user", "disable", root)
+    assert "--even-the-last-admin" in made.line(1, "user", "role", root, "--role", "auditor")
+    assert json.loads(made.answer("user", "list", "--json"))["users"][0]["disabled"] is False
+    assert made.answer("user", "role", root, "--role", "auditor", "--even-the-last-admin") == ""
+    made.answer("user", "role", root, "--role", "admin")
+    assert made.answer("user", "disable", root, "--even-the-last-admin") == ""
 
 
 def test_fingerprint(made: Commands) -> None:
@@ -132,6 +163,11 @@ def test_fingerprint(made: Commands) -> None:
         (["user", "add", "no-address", "--role", "admin"], 2, ("EMAIL",)),
         (["user", "add", "a@b.test", "--role", "king"], 2, ("king", "engineer")),
         (["user", "add", "a@b.test", "--role", "admin", "--name", "a\u202eb"], 2, ("--name",)),
+        (["user", "disable", "no-such@b.test"], 1, ("no-such@b.test",)),
+        (["user", "enable", "no-such@b.test"], 1, ("no-such@b.test",)),
+        (["user", "password", "no-such@b.test"], 1, ("no-such@b.test",)),
+        (["user", "role", "no-such@b.test", "--role", "admin"], 1, ("no-such@b.test",)),
+        (["user", "role", "a@b.test"], 2, ("--role",)),
         (["frobnicate"], 2, ("frobnicate",)),
         (["serve", "--tls-cert", "/dev/null"], 2, ("--tls-key",)),
         (["serve", "--tls-cert", "/no/such", "--tls-key", "/no/such"], 2, ("/no/such",)),
@@ -163,6 +199,10 @@ def test_bad_passwords(made: Commands, given: bytes, code: int, word: str) -> No
         ["invite", "a", "--customer", "b"],
         ["user", "add", "a@b.test", "--role", "admin"],
         ["user", "list"],
+        ["user", "disable", "a@b.test"],
+        ["user", "enable", "a@b.test"],
+        ["user", "password", "a@b.test"],
+        ["user", "role", "a@b.test", "--role", "admin"],
         ["endpoint", "list"],
         ["endpoint", "revoke", "a"],
     ],

@@ -16,6 +16,7 @@ from latchstring.controller.enrolment.directory import EndpointDirectory
 from latchstring.controller.enrolment.service import Invited
 from latchstring.controller.errors import HelloRefusedError, NameTakenError, UnknownNameError
 from latchstring.controller.log.names import OPERATOR_LOG
+from latchstring.controller.log.refusals import ENTRY_BURST, ENTRY_BURST_OF_ALL
 from latchstring.protocol import events
 from latchstring.protocol.enrolment import EnrolmentCode, EnrolmentRequest, parse_enrolment_code
 from latchstring.protocol.events import EnrolmentFailure
@@ -94,6 +95,7 @@ async def test_strangers_do_not_fill_the_log(core: Core) -> None:
     """Beyond a burst a source's refusals leave no entry, nor those of many sources together; a good code works on."""
     invited = await invite(core)
     stranger = enrolment_request(EnrolmentCode(ADDRESS, b"r" * 32, b"s" * 16), Ed25519PrivateKey.generate())
+    burst, of_all = int(ENTRY_BURST), int(ENTRY_BURST_OF_ALL)
 
     async def tries(source: str, count: int) -> set[ProblemCode]:
         codes = set()
@@ -103,13 +105,19 @@ async def test_strangers_do_not_fill_the_log(core: Core) -> None:
             codes.add(caught.value.code)
         return codes
 
-    assert await tries("192.0.2.1", 20) == {ProblemCode.ENROLMENT_REFUSED}
+    assert await tries("192.0.2.1", burst) == {ProblemCode.ENROLMENT_REFUSED}
     assert await tries("192.0.2.1", 50) == {ProblemCode.TOO_MANY_ATTEMPTS}
-    assert await tries("2001:db8::1", 10) | await tries("2001:db8::2", 10) == {ProblemCode.ENROLMENT_REFUSED}
+    assert await tries("2001:db8::1", burst // 2) | await tries("2001:db8::2", burst // 2) == {
+        ProblemCode.ENROLMENT_REFUSED
+    }
     assert await tries("2001:db8::3", 5) == {ProblemCode.TOO_MANY_ATTEMPTS}
     for number in range(20):
-        await tries(f"198.51.100.{number}", 20)
-    assert (await core.types(OPERATOR_LOG)).count("endpoint.enrolment_refused") == 200
+        await tries(f"198.51.100.{number}", burst)
+    assert (await core.types(OPERATOR_LOG)).count("endpoint.enrolment_refused") == of_all
+    await core.dependencies.refusals.close()
+    assert (await core.log(OPERATOR_LOG))[-1].event == events.RefusalsCounted(
+        refused="endpoint.enrolment_refused", account_id=None, count=22 * burst + 50 + 5 - of_all
+    )
     request = enrolment_request(invited.code, Ed25519PrivateKey.generate())
     assert (await core.enrolment.enrol(request, "192.0.2.1")).endpoint_name == "acme-pbx1"
 

@@ -5,6 +5,7 @@ import pytest
 from controller_parts import NAME, Core, session_request
 from latchstring.certs.ssh_public_key import certificate_blob
 from latchstring.certs.ssh_verify import verify_user_certificate
+from latchstring.controller.log.refusals import ENTRY_BURST
 from latchstring.protocol import events
 from latchstring.protocol.api import DialRequest
 from latchstring.protocol.problems import ProblemCode, ProblemError
@@ -50,6 +51,15 @@ async def test_newest_live_session_is_dialled(core: Core) -> None:
     assert (await core.dials.dial(actor, DIAL)).session_id == newer
     await core.sessions.close(actor, newer)
     assert (await core.dials.dial(actor, DIAL)).session_id == older
+
+
+async def test_refused_dials_do_not_fill_the_log(core: Core) -> None:
+    """A client that dials without end, and has no session, gets its answer each time, and leaves bounded entries."""
+    actor, machine = await core.actor(), await core.machine()
+    for _ in range(100):
+        with pytest.raises(ProblemError, match="you have no session"):
+            await core.dials.dial(actor, DIAL)
+    assert (await core.types(machine.customer_id)).count("session.dial_refused") == int(ENTRY_BURST)
 
 
 async def test_no_live_session_says_why(core: Core) -> None:

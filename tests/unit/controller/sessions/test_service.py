@@ -7,6 +7,7 @@ import pytest
 
 from controller_parts import Core, open_core, session_request
 from latchstring.controller.accounts.actor import Actor
+from latchstring.controller.log.refusals import ENTRY_BURST
 from latchstring.protocol import events
 from latchstring.protocol.endings import Reason
 from latchstring.protocol.events import RequestRefusal, Role, SessionRequestRefused
@@ -82,6 +83,33 @@ async def test_too_many_sessions_are_refused(core: Core, monkeypatch: pytest.Mon
     with pytest.raises(ProblemError) as caught:
         await core.sessions.request(actor, session_request())
     assert caught.value.code is ProblemCode.TOO_MANY_SESSIONS
+
+
+async def test_one_account_does_not_take_all_sessions_of_an_endpoint(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one account may hold at an endpoint leaves room for others."""
+    monkeypatch.setattr("latchstring.controller.sessions.service.MAX_OPEN_PER_ACCOUNT_AT_ENDPOINT", 2)
+    ada, bob, machine = await core.actor(), await core.actor(email="bob@example.test"), await core.machine()
+    await core.connect(machine)
+    await core.connect(await core.machine("acme-pbx2"))
+    for _ in range(2):
+        await core.sessions.request(ada, session_request())
+    with pytest.raises(ProblemError) as caught:
+        await core.sessions.request(ada, session_request())
+    assert caught.value.code is ProblemCode.TOO_MANY_SESSIONS
+    await core.sessions.request(ada, session_request("acme-pbx2"))
+    await core.sessions.request(bob, session_request())
+
+
+async def test_refused_requests_do_not_fill_the_log(core: Core) -> None:
+    """An account that asks an absent endpoint without end gets its answer each time, and leaves bounded entries."""
+    actor, machine = await core.actor(), await core.machine()
+    for _ in range(int(ENTRY_BURST) + 50):
+        with pytest.raises(ProblemError) as caught:
+            await core.sessions.request(actor, session_request())
+        assert caught.value.code is ProblemCode.ENDPOINT_OFFLINE
+    assert (await core.types(machine.customer_id)).count("session.request_refused") == int(ENTRY_BURST)
 
 
 async def test_too_frequent_requests_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

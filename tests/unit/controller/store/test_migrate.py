@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -14,6 +15,7 @@ from latchstring.controller.store.migrate import migrate
 from latchstring.controller.store.migration_scripts import migration_config
 from latchstring.controller.store.revision import SCHEMA_REVISION
 from latchstring.controller.store.schema import metadata
+from latchstring.controller.store.store import Store
 
 
 def differences(connection: Connection) -> list[object]:
@@ -57,3 +59,27 @@ async def test_newer_database_is_not_touched(tmp_path: Path) -> None:
     engine.dispose()
     with pytest.raises(StoreDamagedError, match="newer"):
         await migrate(path)
+
+
+async def test_accounts_of_the_first_schema_stay_enabled(tmp_path: Path) -> None:
+    """A database of the first version keeps its accounts, and none of them is disabled."""
+    path = tmp_path / "controller.db"
+    engine = create_write_engine(path)
+    with engine.begin() as connection:
+        config = migration_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        row = "'acc-aaaaaaaaaaaaaaaa', 'ada@example.test', 'Ada', 'engineer', 'x', '2026-11-24T09:30:00.125Z'"
+        connection.execute(
+            text(f"INSERT INTO accounts (id, email, name, role, password_hash, created_at) VALUES ({row})")  # noqa: S608
+        )
+    engine.dispose()
+    report = await migrate(path)
+    assert (report.before, report.applied[:1]) == ("0001", ("0002",))
+    store = await Store.open(path)
+    try:
+        async with store.read() as tx:
+            (account,) = await tx.accounts.all()
+    finally:
+        await store.close()
+    assert (account.email, account.disabled_at) == ("ada@example.test", None)
