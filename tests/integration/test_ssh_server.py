@@ -330,17 +330,52 @@ async def test_no_connection_without_a_record(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        ("-o", "ExitOnForwardFailure=yes", "-R", "0:127.0.0.1:22"),
-        ("-o", "ExitOnForwardFailure=yes", "-R", "/tmp/latchstring-test-remote.sock:127.0.0.1:22"),
-        ("-o", "ExitOnForwardFailure=yes", "-w", "any:any"),
+        ("-R", "0:127.0.0.1:22"),
+        ("-R", "/tmp/latchstring-test-remote.sock:127.0.0.1:22"),
+        ("-w", "any:any"),
+        ("-o", "Tunnel=ethernet", "-w", "any:7"),
     ],
-    ids=["remote forward", "remote forward of a Unix socket", "tunnel"],
+    ids=["remote forward", "remote forward of a Unix socket", "tunnel", "bridge"],
 )
-async def test_other_requests_are_refused(tmp_path: Path, options: tuple[str, ...]) -> None:
-    """Remote forwards and tunnels do not exist here."""
-    async with engineer_at(tmp_path) as (engineer, _):
+async def test_other_forwards_do_not_exist(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """Remote forwards and tunnels are refused, and the record has what was asked for."""
+    async with engineer_at(tmp_path) as (engineer, session):
+        options = ("-o", "ExitOnForwardFailure=yes", *options)
         ran = await asyncio.wait_for(engineer.ssh("true", options=options), SECONDS)
         assert ran.status == 255
+        (refused,) = session.recorder.named("refused")
+        assert refused[1:3] == (ChannelKind.FORWARD, ChannelRefusal.UNSUPPORTED)
+        target = refused[3]
+        assert isinstance(target, str)
+        assert target.split()[0] == options[-2]
+
+
+@on_both_loops
+async def test_unix_sockets_are_out_of_reach(tmp_path: Path) -> None:
+    """A forward to a Unix socket of the machine is refused, and the record has its path; the connection lives on."""
+    async with engineer_at(tmp_path) as (engineer, session):
+        # The local end is open before the command runs, and its connection is refused while it waits.
+        forward = ("-L", f"{tmp_path}/local.sock:/run/docker.sock")
+        client = await engineer.start("ssh", *engineer.config, *forward, HOST, "echo up; cat")
+        assert client.stdout is not None
+        assert await client.stdout.readline() == b"up\n"
+        reader, writer = await asyncio.open_unix_connection(f"{tmp_path}/local.sock")
+        assert await asyncio.wait_for(reader.read(), SECONDS) == b""
+        writer.close()
+        (refused,) = session.recorder.named("refused")
+        assert refused[1:] == (ChannelKind.FORWARD, ChannelRefusal.UNSUPPORTED, "-L /run/docker.sock")
+        output, _ = await asyncio.wait_for(client.communicate(b"on\n"), SECONDS)
+        assert output == b"on\n"
+
+
+@on_both_loops
+async def test_refused_forwards_leave_bounded_records(tmp_path: Path) -> None:
+    """A session that has used up its channels leaves no record of a refused forward either."""
+    async with engineer_at(tmp_path) as (engineer, session):
+        session.channels_left = 0
+        ran = await engineer.ssh("true", options=("-o", "ExitOnForwardFailure=yes", "-R", "0:127.0.0.1:22"))
+        assert ran.status == 255
+        assert not session.recorder.named("refused")
 
 
 @on_both_loops
@@ -431,7 +466,7 @@ async def test_other_forwards_are_refused(tmp_path: Path, target: str, reason: C
         assert ran.status == 255
         assert text in ran.errors
         (refused,) = session.recorder.named("refused")
-        assert refused[1:3] == (ChannelKind.FORWARD, reason)
+        assert refused[1:] == (ChannelKind.FORWARD, reason, f"-L {target}")
 
 
 @on_both_loops

@@ -100,7 +100,7 @@ class ForwardChannel(asyncssh.SSHTCPSession[bytes]):
             self._channels.session.authorise(capability)
             number = await self._channels.opened(ChannelKind.FORWARD, capability, None)
         except RefusedError as refusal:
-            await self._channels.refused(ChannelKind.FORWARD, refusal, None)
+            await self._channels.refused(ChannelKind.FORWARD, refusal, f"-L {host}:{port}")
             self._fail(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, refusal.text)
             return
         end = ChannelEnd(ChannelOutcome.FAILED, bytes_in=0, bytes_out=0)

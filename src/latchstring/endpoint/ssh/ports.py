@@ -89,7 +89,10 @@ class ChannelRecorder(Protocol):
         """Record that the channel with this number has ended. Called exactly once for each number."""
 
     async def refused(self, *, kind: ChannelKind, reason: ChannelRefusal, detail: str | None) -> None:
-        """Record that a channel was refused. Failing to record it changes nothing: nothing opens."""
+        """Record that a channel was refused. Failing to record it changes nothing: nothing opens.
+
+        ``detail`` is the command line, or the target of a forward: commit to it, never log it.
+        """
 
 
 class LiveConnection(Protocol):

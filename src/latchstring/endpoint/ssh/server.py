@@ -7,10 +7,11 @@ X11 forwarding, remote forwards, tunnels, Unix sockets. What the customer's poli
 """
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Awaitable
-from typing import Final
+from typing import Final, Literal
 
 import asyncssh
 
@@ -25,8 +26,10 @@ from latchstring.endpoint.ssh.connection import SessionConnection
 from latchstring.endpoint.ssh.forward_channel import ForwardChannel
 from latchstring.endpoint.ssh.identity import HostIdentity
 from latchstring.endpoint.ssh.options import server_options
-from latchstring.endpoint.ssh.ports import RefusedError, SessionAccess, SessionDirectory
+from latchstring.endpoint.ssh.other_forwards import OtherForwards
+from latchstring.endpoint.ssh.ports import ChannelRefusal, RefusedError, SessionAccess, SessionDirectory
 from latchstring.endpoint.ssh.process_channel import ProcessChannel
+from latchstring.protocol.event_fields import ChannelKind
 from latchstring.streams.carried_socket import reset_on_close
 
 _logger: Final = logging.getLogger(__name__)
@@ -70,7 +73,7 @@ async def serve_session_socket(
         await asyncio.shield(guest.leave())
 
 
-class _Guest(asyncssh.SSHServer):
+class _Guest(OtherForwards):
     """Who is on the other side of one socket: a stranger first, then the holder of a verified grant.
 
     Implements ``connection.Gate`` and ``ports.LiveConnection``, and is asyncssh's server object.
@@ -205,6 +208,15 @@ class _Guest(asyncssh.SSHServer):
         """
         del orig_host, orig_port
         return ForwardChannel.open(self._channels_with_room(), dest_host, dest_port)
+
+    def refuse_forward(self, target: str) -> Literal[False]:
+        """Record that a forward was refused which does not exist here; a client that goes on leaves no more traces."""
+        if self._channels is not None:
+            refusal = RefusedError(ChannelRefusal.UNSUPPORTED, "only -L to a service")
+            with contextlib.suppress(RefusedError):
+                self._channels.check_room()
+                self._channels.run(self._channels.refused(ChannelKind.FORWARD, refusal, target))
+        return False
 
     def _channels_with_room(self) -> Channels:
         if self._channels is None:
