@@ -124,16 +124,21 @@ def test_removed_by_hand(machine: Machine) -> None:
     assert machine.run("status", "--json").json()["access"] == "off"
 
 
-@pytest.mark.parametrize(("policy", "commands", "mode"), [("on", [], "on"), ("off", [], "off"), ("on", ["off"], "off")])
+@pytest.mark.parametrize(
+    ("policy", "commands", "mode", "moved"),
+    [("on", [], "on", ["policy"]), ("off", [], "off", ["policy"]), ("on", ["off"], "off", []), ("ask", [], "ask", [])],
+)
 def test_the_policys_access_is_for_the_first_start(
-    machine: Machine, policy: str, commands: list[str], mode: str
+    machine: Machine, policy: str, commands: list[str], mode: str, moved: list[str]
 ) -> None:
-    """At its first start the switch is where the policy says, unless the customer has moved it already."""
+    """At its first start the switch is where the policy says, unless the customer has moved it; the journal says so."""
     (machine.data / "policy.toml").write_text(f'access = "{policy}"\n')
     for command in commands:
         machine.run("access", command)
     machine.start()
     assert machine.run("access").out == f"{mode}\n"
+    events = [entry["event"] for entry in json.loads(machine.run("journal", "--json").out)["entries"]]
+    assert [event["by"] for event in events if event["type"] == "access.changed"] == moved
 
 
 @pytest.mark.parametrize(

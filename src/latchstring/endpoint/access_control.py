@@ -26,7 +26,7 @@ LOOK_SECONDS: Final = 1.0
 """How often the switch's file is looked at, in case somebody has removed it by hand."""
 _JOURNAL_SECONDS: Final = 1.0
 
-By = Literal["customer_cli", "timer"]
+By = Literal["customer_cli", "policy", "timer"]
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +66,21 @@ class AccessControl:
         """Where the switch stands."""
         return self._switch.setting
 
+    async def begin(self, mode: AccessMode) -> None:
+        """Set the switch to what the policy says for the first start, unless the customer has touched it already.
+
+        Raises:
+            JournalUnavailableError: it cannot be logged, so it was not done.
+            EndpointError: it cannot be kept on the disk.
+        """
+        setting = self._switch.setting
+        if not setting.initial or setting.mode is mode:
+            return
+        if mode is AccessMode.OFF:
+            await self.turn_off(by="policy")
+        else:
+            await self.open(mode, by="policy")
+
     async def turn_off(self, *, by: By = "customer_cli", seconds: int | None = None) -> OffReport:
         """Turn access off, for ``seconds`` or for good. Never fails."""
         began = self._clock.monotonic()
@@ -82,7 +97,7 @@ class AccessControl:
         await asyncio.wait({written}, timeout=_JOURNAL_SECONDS)
         return OffReport(done, refused, seconds_taken, fault, journaled=written.done())
 
-    async def open(self, mode: AccessMode, *, seconds: int | None = None) -> Setting:
+    async def open(self, mode: AccessMode, *, by: By = "customer_cli", seconds: int | None = None) -> Setting:
         """Set ``on`` or ``ask``, for ``seconds`` or for good.
 
         Raises:
@@ -92,13 +107,13 @@ class AccessControl:
         """
         times_off = self._times_off
         until = None if seconds is None else format_time(self._clock.now() + timedelta(seconds=seconds))
-        await self._journal.append(AccessChanged(mode=mode, by="customer_cli", until=until))
+        await self._journal.append(AccessChanged(mode=mode, by=by, until=until))
         if self._times_off != times_off:
             raise RefusedError("access was turned off at the same time, and off wins; say it again if you mean it")
         try:
             setting = self._switch.move(mode, seconds=seconds)
         except OSError as error:
-            self._journal.record(AccessChanged(mode=self._switch.mode, by="customer_cli"))
+            self._journal.record(AccessChanged(mode=self._switch.mode, by=by))
             raise EndpointError(f"the switch cannot be kept on the disk: {error.strerror}; nothing changed") from error
         self._seen = setting.mode
         _log.info("access is %s", mode)

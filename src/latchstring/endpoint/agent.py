@@ -147,11 +147,9 @@ class Agent:
         Raises:
             EndpointError: it cannot begin.
         """
-        setting = self._switch.setting
-        if setting.initial and setting.mode is not self._policy.access:
-            self._switch.move(self._policy.access)
         for session_id in await self._journal.unfinished():
             self._journal.record(died_with_its_agent(session_id))
+        await self._access.begin(self._policy.access)
         self._journal.record(AgentStarted(version=__version__, access=self._switch.mode))
         self._warn_of_account()
         await self._sandboxes.test()

@@ -34,7 +34,7 @@ class AccessChanged(Frozen):
 
     type: Literal["access.changed"] = "access.changed"
     mode: AccessMode
-    by: Literal["customer_cli", "timer", "vendor"]
+    by: Literal["customer_cli", "policy", "timer", "vendor"]
     until: Timestamp | None = None
 
 
