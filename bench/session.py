@@ -191,7 +191,12 @@ def _listening(site: Site, command: str) -> Iterator[_Listener]:
     site.open("--for", "1h")
     arguments = ["ssh", "-F", str(site.ssh_config), "-q", f"{ENDPOINT_NAME}.latch", command]
     with subprocess.Popen(
-        arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=site.environment()
+        arguments,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # it says that it was cut
+        text=True,
+        env=site.environment(),
     ) as process:
         try:
             yield _Listener(process)

@@ -31,7 +31,8 @@ def server(directory: Path) -> Iterator[int]:
     if not _SSHD_DIRECTORY.exists():
         _SSHD_DIRECTORY.mkdir(mode=0o755)
     program = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin") or "sshd"
-    with subprocess.Popen([program, "-D", "-e", "-f", str(directory / "sshd_config")]) as process:
+    command = [program, "-D", "-E", str(directory / "sshd.log"), "-f", str(directory / "sshd_config")]
+    with subprocess.Popen(command) as process:
         try:
             _wait_for(port)
             yield port
