@@ -48,13 +48,9 @@ def run(*, quick: bool) -> list[Result]:
 
 @contextmanager
 def _site(root: Path) -> Iterator[Site]:
-    """A site with an open session, and room for as many as are cut."""
+    """A site with an open session."""
     root.mkdir()
     with Site.running(root) as site:
-        (site.endpoint_data / "policy.toml").write_text(f"max_sessions = {_SESSIONS + 1}\n")
-        if site.endpoint is not None:
-            site.endpoint.stop()
-        site.start_endpoint()
         site.open_session("--for", "1h")
         yield site
 

@@ -66,7 +66,7 @@ class Policy(Frozen):
     longest_session: LongestSession = _DAY
     idle_timeout: IdleTimeout = 15 * _MINUTE
     consent_timeout: ConsentTimeout = 10 * _MINUTE
-    max_sessions: Annotated[int, Field(ge=1, le=1000)] = 16
+    max_sessions: Annotated[int, Field(ge=1, le=1000)] = 32
     controller_grace_seconds: Annotated[int, Field(ge=0, le=300)] = 15
 
     @model_validator(mode="after")

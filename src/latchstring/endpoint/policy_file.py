@@ -6,7 +6,7 @@ capabilities = ["shell", "exec", "sftp_read", "forward:webadmin"]
 longest_session = "4h"
 idle_timeout = "15m"             # without an SSH connection
 consent_timeout = "10m"          # how long a request waits for an answer
-max_sessions = 16
+max_sessions = 32
 controller_grace_seconds = 15    # 0 to 300
 
 [services]
