@@ -43,10 +43,10 @@ def title(text: str) -> None:
     print(f"\n\033[1m== {text}\033[0m" if sys.stdout.isatty() else f"\n== {text}", flush=True)
 
 
-def show(command: list[str]) -> None:
-    """Print a command as a person would type it."""
+def show(command: list[str], *, stays: bool = False) -> None:
+    """Print a command as a person would type it; one that ``stays``, in the background."""
     words = [word.replace(f"{BIN}/", "").replace(f"{ROOT}/", "") for word in command]
-    print(f"$ {shlex.join(words)}", flush=True)
+    print(f"$ {shlex.join(words)}{' &' if stays else ''}", flush=True)
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -90,7 +90,7 @@ def _bind_from(free: socket.socket, port: int) -> int:
 @contextmanager
 def service(*command: str) -> Iterator[None]:
     """Run a program in the background until the block ends; the block begins when it said that it is ready."""
-    show([*command, "&"])
+    show(list(command), stays=True)
     log = DEMO / f"{Path(command[0]).name}.log"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -286,7 +286,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--once", action="store_true", help="end after the last step")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         demonstrate(once=arguments.once)
     except (StepError, subprocess.TimeoutExpired) as error:

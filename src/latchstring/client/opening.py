@@ -142,8 +142,9 @@ def decision_error(view: SessionView) -> ClientError | None:
     """Return the error that a decided session means for ``latch open``; None if it is open or still waiting."""
     if view.state in LIVE or view.state in WAITING:
         return None
-    reason = EXPLANATIONS[view.reason] if view.reason is not None else f"it is {view.state}"
-    explained = f"{reason} ({one_line(view.explanation)})" if view.explanation else reason
+    explained = EXPLANATIONS[view.reason] if view.reason is not None else f"it is {view.state}"
+    if view.explanation and view.explanation != explained:
+        explained += f" ({one_line(view.explanation)})"
     match view.state:
         case SessionState.REFUSED:
             return RefusedError(f"{view.endpoint} refused: {explained}")

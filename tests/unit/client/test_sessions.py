@@ -100,7 +100,11 @@ def test_open_as_json(latch: Latch, logged_in: FakeController) -> None:
 @pytest.mark.parametrize(
     ("view", "code", "words"),
     [
-        (session_view(state="refused", reason="access_off"), 3, "refused: the customer has turned access off"),
+        (
+            session_view(state="refused", reason="access_off", explanation="the customer has turned access off"),
+            3,
+            "refused: the customer has turned access off\n",
+        ),
         (session_view(state="refused", reason="customer_refused", explanation="not\x1b[2Jnow"), 3, "(not [2Jnow)"),
         (session_view(state="expired", reason="unanswered"), 1, "nobody answered in time"),
         (session_view(state="lost", reason="endpoint_unreachable"), 4, "the endpoint was gone for too long"),
