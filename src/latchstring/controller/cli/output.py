@@ -21,12 +21,18 @@ def print_listing(key: str, rows: Sequence[Mapping[str, Any]], *, as_json: bool,
         click.echo(json.dumps({key: list(rows)}, indent=2))
     elif rows:
         lines = [[name.replace("_", " ").upper() for name in rows[0]]]
-        lines += [["-" if value is None else str(value) for value in row.values()] for row in rows]
+        lines += [[_cell(value) for value in row.values()] for row in rows]
         widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
         for line in lines:
             click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     else:
         hint(nothing)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else str(value)
 
 
 def hint(text: str) -> None:
