@@ -17,6 +17,7 @@ from aiohttp import ClientWebSocketResponse, WSMessage, WSMsgType
 from latchstring.certs.keyfiles import KeyFileError
 from latchstring.endpoint.backoff import LAST_CEILING, Backoff
 from latchstring.endpoint.clock import Clock
+from latchstring.endpoint.connection_faults import connection_fault
 from latchstring.endpoint.controller_websocket import connect_websocket
 from latchstring.endpoint.errors import EnrolmentError, JournalError, one_line
 from latchstring.endpoint.identity import Identity
@@ -173,7 +174,7 @@ class ControlChannel:
         except aiohttp.ClientConnectorCertificateError as error:
             return _untrusted(error.certificate_error)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            return ChannelFailedError(one_line(str(error)) or "no answer in time")
+            return ChannelFailedError(connection_fault(error))
         finally:
             self._socket = None
         return ChannelFailedError("the connection was closed")

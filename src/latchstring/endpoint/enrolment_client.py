@@ -19,6 +19,7 @@ from latchstring.certs.errors import CertificateError
 from latchstring.certs.fingerprints import format_fingerprint
 from latchstring.certs.tls_contexts import client_context, unverified_bootstrap_context
 from latchstring.certs.x509_verify import verify_root
+from latchstring.endpoint.connection_faults import connection_fault
 from latchstring.endpoint.errors import EndpointError, EnrolmentError, RefusedError, UnreachableError, one_line
 from latchstring.endpoint.proxies import find_proxy
 from latchstring.protocol.api import API_PREFIX, MAX_BODY_BYTES, RootResponse
@@ -108,7 +109,7 @@ class EnrolmentClient:
         except aiohttp.ClientConnectorCertificateError as error:
             raise _untrusted(address, error.certificate_error) from error
         except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-            reason = one_line(str(error)) or "no answer in time"
+            reason = connection_fault(error)
             raise UnreachableError(f"the controller at {address} cannot be reached: {reason}") from error
         if status not in _ANSWERED:
             raise _refusal(address, status, content)

@@ -9,8 +9,8 @@ import aiohttp
 from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse
 
 from latchstring.certs.keyfiles import KeyFileError
+from latchstring.endpoint.connection_faults import connection_fault
 from latchstring.endpoint.controller_websocket import connect_websocket
-from latchstring.endpoint.errors import one_line
 from latchstring.endpoint.identity import Identity
 from latchstring.endpoint.proxies import Proxy
 from latchstring.endpoint.tasks import Tasks
@@ -74,7 +74,7 @@ class RelayWebSockets:
             )
         except (aiohttp.ClientError, KeyFileError, ValueError) as error:
             await session.close()
-            raise OSError(f"no way through the controller's port for endpoints: {one_line(str(error))}") from error
+            raise OSError(f"no way through the controller's port for endpoints: {connection_fault(error)}") from error
         except BaseException:
             await session.close()
             raise

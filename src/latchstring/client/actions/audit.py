@@ -34,7 +34,8 @@ def list_events(context: CommandContext, *, customer: str | None, limit: int, as
         answer_json({"events": [read.document() for read in entries]})
         return
     for read in entries:
-        answer(f"{local_time(read.entry.time)}  {one_line(read.owner)}  {describe(read.entry.event, names)}")
+        what = describe(read.entry.event, names) + _when(read)
+        answer(f"{local_time(read.entry.time)}  {one_line(read.owner)}  {what}")
 
 
 def show_session(context: CommandContext, session: str, *, as_json: bool) -> None:
@@ -142,9 +143,15 @@ def _event_lines(entries: Sequence[ReadEntry], names: Mapping[str, str]) -> list
     speakers = [_who(read, names) for read in entries]
     width = max(map(len, speakers), default=0)
     return [
-        f"  {local_time(read.entry.time)}  {who:{width}}  {describe(read.entry.event, names, within_session=True)}"
+        f"  {local_time(read.entry.time)}  {who:{width}}  "
+        f"{describe(read.entry.event, names, within_session=True)}{_when(read)}"
         for read, who in zip(entries, speakers, strict=True)
     ]
+
+
+def _when(read: ReadEntry) -> str:
+    """Return when it happened, for what was reported late, or by a clock that is wrong."""
+    return "" if read.happened_at is None else f" · happened {local_time(read.happened_at)} by the endpoint's clock"
 
 
 def _who(read: ReadEntry, names: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from latchstring.client.audit.download import PAGE_ENTRIES, EntrySource, read_entries
@@ -10,8 +11,10 @@ from latchstring.client.errors import ClientError
 from latchstring.protocol.api import LogView
 from latchstring.protocol.entries import Entry, EntryError, decode_statement, parse_entry
 from latchstring.protocol.statements import SignedStatement, Statement
+from latchstring.protocol.times import parse_time
 
 OPERATOR_NAME = "operator"
+_SAME_TIME = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,16 @@ class ReadEntry:
         """The endpoint that signed it, None for an entry of the controller's own."""
         attestation = self.entry.attestation
         return None if attestation is None else attestation.endpoint_id
+
+    @property
+    def happened_at(self) -> str | None:
+        """When the endpoint says that it happened, by its own clock, if that is another time than the log's."""
+        attestation = self.entry.attestation
+        reported = None if attestation is None else _reported(attestation.signed)
+        if reported is None:
+            return None
+        apart = abs(parse_time(reported["time"]) - parse_time(self.entry.time))
+        return str(reported["time"]) if apart >= _SAME_TIME else None
 
     def document(self) -> dict[str, Any]:
         """Return the entry for ``--json``."""

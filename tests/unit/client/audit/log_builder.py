@@ -124,7 +124,13 @@ class FakeLog:
         return self
 
     def entry(
-        self, event: Any, *, key: Ed25519PrivateKey | None = None, endpoint_id: str = ENDPOINT_ID, sequence: int = -1
+        self,
+        event: Any,
+        *,
+        key: Ed25519PrivateKey | None = None,
+        endpoint_id: str = ENDPOINT_ID,
+        sequence: int = -1,
+        logged_at: str = TIME,
     ) -> Entry:
         """Return the entry for an event. An endpoint signs its own: as its next statement, or as ``sequence``."""
         if event.type not in events.ENDPOINT_EVENT_TYPES:
@@ -133,7 +139,7 @@ class FakeLog:
             sequence, self.sequence = self.sequence, self.sequence + 1
         statement = Statement(endpoint_id=endpoint_id, sequence=sequence, time=TIME, event=event)
         signed = sign_statement(statement, key or self.keys[endpoint_id])
-        return endpoint_entry(VerifiedStatement(statement=statement, signed=signed), time=TIME)
+        return endpoint_entry(VerifiedStatement(statement=statement, signed=signed), time=logged_at)
 
     def view(self, **changes: Any) -> LogView:
         """Return the log as the controller lists it, with a checkpoint over all bodies."""

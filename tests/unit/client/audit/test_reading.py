@@ -15,10 +15,18 @@ from latchstring.protocol.api import EndpointList, LogList, SessionList
 from latchstring.protocol.checkpoint import Checkpoint, sign_checkpoint
 from latchstring.protocol.problems import ProblemCode, ProblemError
 from note_signers import TestSigner
-from unit.client.audit.log_builder import CONTROLLER, FakeLog, new_log, opened, requested, whole_session
+from unit.client.audit.log_builder import CONTROLLER, FakeLog, ended, new_log, opened, requested, whole_session
 from unit.client.conftest import Latch
 from unit.client.fake_controller import Asked, FakeController
-from unit.client.samples import ACCOUNT_ID, CUSTOMER_ID, ENDPOINT_ID, SESSION_ID, endpoint_view, granted_view
+from unit.client.samples import (
+    ACCOUNT_ID,
+    CUSTOMER_ID,
+    ENDPOINT_ID,
+    SESSION_ID,
+    TIME,
+    endpoint_view,
+    granted_view,
+)
 
 SKEWED = events.EndpointConnected(endpoint_id=ENDPOINT_ID, source="::1", version="0.1.0", clock_skew_seconds=-86400)
 
@@ -59,6 +67,21 @@ def test_session_entries(log: FakeLog) -> None:
     read = session_entries(log, [log.view()], SESSION_ID)
     assert [entry.entry.event.type for entry in read] == [event.type for event in whole_session()]
     assert session_entries(log, [log.view()], "ses-cccccccccccccccc") == []
+
+
+@pytest.mark.parametrize(
+    ("logged_at", "happened_at"),
+    [("2026-11-24T09:30:01.999Z", None), ("2026-11-24T09:30:02.000Z", TIME), ("2026-11-23T09:30:00.000Z", TIME)],
+)
+def test_what_was_reported_late(
+    latch: Latch, served: FakeController, log: FakeLog, logged_at: str, happened_at: str | None
+) -> None:
+    """What an endpoint reports late, or by a clock that is wrong, is shown with its own time beside the log's."""
+    log.bodies.append(log.entry(ended(), logged_at=logged_at).canonical_bytes())
+    read = newest_entries(log, [log.view()], limit=1000)
+    assert [one.happened_at for one in read if one.happened_at is not None] == [happened_at] * (happened_at is not None)
+    assert "GET /audit/logs" in served.handlers
+    assert latch("audit", "list").out.count("by the endpoint's clock") == (happened_at is not None)
 
 
 def test_entry_that_cannot_be_read(log: FakeLog) -> None:
