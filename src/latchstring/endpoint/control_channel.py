@@ -298,6 +298,10 @@ _GOODBYES: Final = {
     GoodbyeCode.REPLACED: "another agent connected as this endpoint; was its data directory copied?",
     GoodbyeCode.RESTARTING: "it restarts",
     GoodbyeCode.BUSY: "it is busy",
+    GoodbyeCode.JOURNAL_BEHIND: (
+        "it has more of this journal than is here: was the data directory restored from a backup, or copied? "
+        "If this is the one to go on with, have the vendor revoke the endpoint, and enrol it anew"
+    ),
     GoodbyeCode.MALFORMED: "it does not understand us",
 }
 

@@ -56,6 +56,7 @@ class GoodbyeCode(StrEnum):
     REPLACED = "replaced"
     RESTARTING = "restarting"
     BUSY = "busy"
+    JOURNAL_BEHIND = "journal_behind"
     MALFORMED = "malformed"
 
 

@@ -81,7 +81,7 @@ class EndpointReports:
             # 3.
             if hello.journal_size < endpoint.next_sequence:
                 logger.warning("%s lost journal entries that it had reported: revoke and enrol it anew", endpoint_id)
-                raise _refused(GoodbyeCode.MALFORMED, "the endpoint's journal is shorter than what it reported")
+                raise _refused(GoodbyeCode.JOURNAL_BEHIND, "the endpoint's journal is shorter than what it reported")
             # 4.
             await self._log_connection(tx, endpoint, hello, source, now)
             if hello.journal_size == endpoint.next_sequence:

@@ -225,7 +225,7 @@ async def test_hello_of_who_may_not_connect(core: Core) -> None:
     future = machine.hello().model_copy(update={"versions": (99,)})
     cases = [
         (future, GoodbyeCode.VERSION),
-        (machine.hello(journal_size=0), GoodbyeCode.MALFORMED),
+        (machine.hello(journal_size=0), GoodbyeCode.JOURNAL_BEHIND),
     ]
     await core.enrolment.invite("acme-pbx9", "Acme Dental", address="a:1")
     for hello, code in cases:
