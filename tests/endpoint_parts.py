@@ -18,7 +18,7 @@ from latchstring.endpoint.journal.reading import JournalEntry, read_journal
 from latchstring.endpoint.journal.reserve import Reserve
 from latchstring.endpoint.journal.store import Item, JournalStore
 from latchstring.endpoint.lifecycle import Lifecycle
-from latchstring.endpoint.policy import Policy
+from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.sandbox.sandbox import KillReport, Sandbox
 from latchstring.protocol.access import AccessMode
 from latchstring.protocol.events import EndpointEvent

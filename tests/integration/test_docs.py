@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from latchstring.controller.settings import ControllerSettings
-from latchstring.endpoint.policy import Policy
+from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.settings import Settings
 from parties import ENDPOINT_NAME, PASSWORD, Site, wait_until
 

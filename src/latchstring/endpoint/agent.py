@@ -40,8 +40,8 @@ from latchstring.endpoint.journal.store import JournalStore
 from latchstring.endpoint.lifecycle import Lifecycle
 from latchstring.endpoint.local.messages import StatusAnswer
 from latchstring.endpoint.local.server import LocalServer
-from latchstring.endpoint.policy import Policy
-from latchstring.endpoint.policy_file import read_policy
+from latchstring.endpoint.policy.reading import read_policy
+from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.proxies import Proxy, find_proxy
 from latchstring.endpoint.relay_address import RelayAddress
 from latchstring.endpoint.relay_ways import RelayWays

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from latchstring.endpoint.policy import Allowed
+from latchstring.endpoint.policy.decision import Allowed
 from latchstring.protocol.endings import Reason
 from latchstring.protocol.grants import Offer
 

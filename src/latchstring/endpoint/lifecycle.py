@@ -26,7 +26,8 @@ from latchstring.endpoint.errors import JournalUnavailableError, RefusedError, U
 from latchstring.endpoint.journal.journal import Journal
 from latchstring.endpoint.journal.standing import Standing
 from latchstring.endpoint.offer_limit import OfferLimit
-from latchstring.endpoint.policy import Allowed, Policy, Refused, decide
+from latchstring.endpoint.policy.decision import Allow, Allowed, Ask, Refuse, State, decide
+from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.sandbox.errors import SandboxError
 from latchstring.endpoint.sandbox.sandbox import Sandbox
 from latchstring.endpoint.session import Ending, LiveSession
@@ -211,7 +212,7 @@ class Lifecycle:
                 self._refuse_opening(offer, stop)
                 return
             decision = self._decide(offer)
-            if isinstance(decision, Refused):
+            if isinstance(decision, Refuse):
                 self._record_refusal(offer, decision.reason)
                 return
             request = Request(
@@ -227,7 +228,7 @@ class Lifecycle:
             return
         finally:
             del self._arriving[offer.session_id]
-        if not decision.ask and self.requests.take_to_open(offer.session_id) is not None:
+        if isinstance(decision, Allow) and self.requests.take_to_open(offer.session_id) is not None:
             await self._open(request, decision, DecidedBy.POLICY)
         else:
             await self._ask(request)
@@ -241,19 +242,19 @@ class Lifecycle:
         if self._arriving[session_id] is None:
             self._arriving[session_id] = reason
 
-    def _decide(self, offer: Offer) -> Allowed | Refused:
+    def _decide(self, offer: Offer) -> Allow | Ask | Refuse:
         if (offer.endpoint_id, offer.customer_id) != (self._endpoint_id, self._customer_id):
             _log.warning("refused %s: it is an offer for another endpoint", offer.session_id)
-            return Refused(Reason.POLICY)
+            return Refuse(Reason.POLICY)
         try:
             fingerprint_of(offer.ssh_public_key)
         except ValueError:
             _log.warning("refused %s: the engineer's key is none", offer.session_id)
-            return Refused(Reason.POLICY)
+            return Refuse(Reason.POLICY)
         if self.requests.is_full:
-            return Refused(Reason.TOO_MANY_SESSIONS)
+            return Refuse(Reason.TOO_MANY_SESSIONS)
         sessions = len(self.sessions) + self.requests.opening
-        return decide(self._policy, offer, mode=self._mode(), sessions=sessions)
+        return decide(self._policy, State(self._mode(), sessions), offer, self._clock.now())
 
     async def _ask(self, request: Request) -> None:
         try:
@@ -369,4 +370,4 @@ def narrow(allowed: Allowed, *, capabilities: tuple[str, ...] | None, duration_s
     if seconds > allowed.duration_seconds:
         most = format_duration(allowed.duration_seconds)
         raise UsageFaultError(f"{format_duration(seconds)} is longer than can be granted here; at most {most}")
-    return Allowed(chosen, seconds, ask=False)
+    return Allowed(chosen, seconds)

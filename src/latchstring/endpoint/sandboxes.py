@@ -3,7 +3,7 @@
 import logging
 
 from latchstring.endpoint.data_directory import DataDirectory
-from latchstring.endpoint.policy import Policy
+from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.sandbox.errors import SandboxError, SandboxUnavailableError
 from latchstring.endpoint.sandbox.sandbox import Sandbox, SandboxSpec
 from latchstring.endpoint.sandbox.self_test import self_test

@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 from latchstring.endpoint.data_directory import DataDirectory
-from latchstring.endpoint.policy import Policy
+from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.sandbox.account import Account, resolve_account
 from latchstring.endpoint.sandbox.errors import SandboxUnavailableError
 

@@ -13,6 +13,9 @@ class Reason(StrEnum):
     ACCESS_OFF = "access_off"
     CUSTOMER_REFUSED = "customer_refused"
     POLICY = "policy"
+    ENGINEER_NOT_ACCEPTED = "engineer_not_accepted"
+    PURPOSE_NOT_ACCEPTED = "purpose_not_accepted"
+    OUTSIDE_WINDOW = "outside_window"
     TOO_MANY_SESSIONS = "too_many_sessions"
     SANDBOX_UNAVAILABLE = "sandbox_unavailable"
     JOURNAL_UNAVAILABLE = "journal_unavailable"
@@ -37,6 +40,9 @@ EXPLANATIONS: Final = MappingProxyType(
         Reason.ACCESS_OFF: "the customer has turned access off",
         Reason.CUSTOMER_REFUSED: "the customer refused this request",
         Reason.POLICY: "the customer's policy does not allow this",
+        Reason.ENGINEER_NOT_ACCEPTED: "the customer's policy does not accept this engineer",
+        Reason.PURPOSE_NOT_ACCEPTED: "the customer's policy does not accept this purpose",
+        Reason.OUTSIDE_WINDOW: "outside the customer's window",
         Reason.TOO_MANY_SESSIONS: "the customer's policy allows no more sessions at once",
         Reason.SANDBOX_UNAVAILABLE: "the customer's machine cannot confine a session",
         Reason.JOURNAL_UNAVAILABLE: "the customer's machine cannot write its journal",

@@ -24,7 +24,7 @@ from latchstring.endpoint.local.messages import (
     SetAccess,
     StatusAnswer,
 )
-from latchstring.endpoint.policy import Policy
+from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.switch import Switch
 from latchstring.protocol.access import AccessMode
 from latchstring.protocol.endings import Reason

@@ -9,7 +9,7 @@ import pytest
 
 from endpoint_parts import House, make_house, make_offer, session_id
 from latchstring.endpoint.errors import EndpointError, RefusedError, UsageFaultError
-from latchstring.endpoint.policy import Policy
+from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.sandbox.errors import SandboxUnavailableError
 from latchstring.protocol.access import AccessMode
 from latchstring.protocol.endings import Reason

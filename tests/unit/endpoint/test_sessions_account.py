@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from latchstring.endpoint.data_directory import DataDirectory
-from latchstring.endpoint.policy import Policy
+from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.sandbox.account import Account
 from latchstring.endpoint.sessions_account import account_warning, find_writable_ancestor, sessions_account
 

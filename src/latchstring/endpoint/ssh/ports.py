@@ -7,7 +7,7 @@ The agent implements these protocols; each states its promise. The server keeps 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from latchstring.endpoint.grant_verification import GrantedSession
 from latchstring.endpoint.sandbox.sandbox import Sandbox
@@ -42,9 +42,12 @@ class RefusedError(Exception):
         self.text = text
 
 
+ANY_PORT: Final = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The address of a service that the customer's policy names."""
+    """The address of a service that the customer's policy names. :data:`ANY_PORT` is every port of the host."""
 
     host: str
     port: int

@@ -15,7 +15,7 @@ webadmin = "127.0.0.1:8088"
 
 from pathlib import Path
 
-from latchstring.endpoint.policy import Policy
+from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.toml_file import read_toml
 
 

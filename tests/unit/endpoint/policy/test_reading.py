@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from latchstring.endpoint.errors import SettingsFileError
-from latchstring.endpoint.policy import Policy
-from latchstring.endpoint.policy_file import read_policy
+from latchstring.endpoint.policy.reading import read_policy
+from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.settings import read_settings
 from latchstring.endpoint.ssh.ports import Service
 from latchstring.protocol.access import AccessMode
@@ -14,7 +14,6 @@ from latchstring.protocol.access import AccessMode
 WHOLE = """
 access = "on"
 run_as = "support"
-capabilities = ["shell", "forward:webadmin"]
 longest_session = "4h"
 idle_timeout = "5m"
 consent_timeout = "1m"
@@ -51,8 +50,23 @@ def test_missing_file_is_all_defaults(tmp_path: Path) -> None:
         ("access = 'perhaps'", ("line 1", "access")),
         ("\n\nlongest_session = 'long'", ("line 3", "longest_session", "30m")),
         ("controller_grace_seconds = 301", ("controller_grace_seconds",)),
-        ("capabilities = ['root']", ("capabilities", "root")),
-        ("capabilities = ['forward:web']", ("forward:web", "services")),
+        ("[capabilities]\nroot = 'grant'", ("line 2", "root")),
+        ("[capabilities]\nshell = 'perhaps'", ("line 2", "shell")),
+        ("[capabilities]\n'forward:web' = 'ask'", ("forward:web", "services")),
+        ("[capabilities]\nothers = 'refuse'", ("refuses everything", "access")),
+        ("access_then = 'off'", ("access_for",)),
+        ("timezone = 'Europe/Atlantis'", ("line 1", "timezone", "tzdata")),
+        ("[[windows]]\nfrom = '08:00'", ("windows", "to")),
+        ("[[windows]]\nfrom = '8am'\nto = '18:00'", ("windows", "8am", "08:00")),
+        ("[[windows]]\nfrom = '08:00'\nto = '08:00'", ("windows", "24:00")),
+        ("[[windows]]\nfrom = 2026-12-01T22:00:00Z\nto = 2026-12-01T21:00:00Z", ("windows", "not after")),
+        ("[[windows]]\nfrom = 2026-12-01T22:00:00\nto = 2026-12-01T23:00:00", ("windows", "timezone")),
+        ("content_paths = ['var/spool']", ("line 1", "content_paths", "absolute")),
+        ("content_paths = ['/usr']", ("line 1", "content_paths", "hidden")),
+        ("[services]\nall = '10.0.0.1:*'", ("line 2", "all", "127.0.0.1")),
+        ("[limits]\nmemory = 'much'", ("line 2", "memory", "512M")),
+        ("network = 'some'", ("line 1", "network")),
+        ("engineers = ['Ann']", ("line 1", "engineers")),
         ("[services]\nweb = 'localhost'", ("line 2", "web", "127.0.0.1:8088")),
         ("[services]\nweb = '127.0.0.1:99999'", ("web",)),
         ("[services]\n'Web Admin' = '127.0.0.1:1'", ("Web Admin",)),
