@@ -143,7 +143,9 @@ def decision_error(view: SessionView) -> ClientError | None:
     if view.state in LIVE or view.state in WAITING:
         return None
     explained = EXPLANATIONS[view.reason] if view.reason is not None else f"it is {view.state}"
-    if view.explanation and view.explanation != explained:
+    if view.explanation and view.explanation.startswith(explained):
+        explained = one_line(view.explanation)
+    elif view.explanation:
         explained += f" ({one_line(view.explanation)})"
     match view.state:
         case SessionState.REFUSED:

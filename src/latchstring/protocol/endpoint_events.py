@@ -7,7 +7,15 @@ from pydantic import Field, StringConstraints
 from latchstring.protocol.access import AccessMode
 from latchstring.protocol.capabilities import Capabilities, Capability
 from latchstring.protocol.endings import Reason
-from latchstring.protocol.event_fields import ChannelKind, ChannelOutcome, Count, DecidedBy, Fingerprint, Version
+from latchstring.protocol.event_fields import (
+    ChannelKind,
+    ChannelOutcome,
+    Count,
+    DecidedBy,
+    Fingerprint,
+    Opening,
+    Version,
+)
 from latchstring.protocol.grants import DurationSeconds, Frozen, Sha256Hex
 from latchstring.protocol.ids import SessionId
 from latchstring.protocol.purposes import Note
@@ -38,6 +46,25 @@ class AccessChanged(Frozen):
     until: Timestamp | None = None
 
 
+class PolicyChanged(Frozen):
+    """Another policy is in force: the SHA-256 of its canonical form, and of that before."""
+
+    type: Literal["policy.changed"] = "policy.changed"
+    policy: Sha256Hex
+    before: Sha256Hex
+    by: Literal["customer_cli", "file"]
+
+
+class PolicyRefused(Frozen):
+    """The policy's file was changed, and cannot be meant. The one before stays in force, less what the file takes away.
+
+    ``policy`` is what is in force now.
+    """
+
+    type: Literal["policy.refused"] = "policy.refused"
+    policy: Sha256Hex
+
+
 class SessionAsked(Frozen):
     """The endpoint put the question to its customer."""
 
@@ -58,13 +85,23 @@ class SessionGranted(Frozen):
 
 
 class SessionRefused(Frozen):
-    """The customer's side said no."""
+    """The customer's side said no. ``opens`` is when a window of its policy opens next, if none is open."""
 
     type: Literal["session.refused"] = "session.refused"
     session_id: SessionId
     reason: Reason
     decided_by: DecidedBy
     note: Note | None = None
+    opens: Opening | None = None
+
+
+class SessionNarrowed(Frozen):
+    """A change of policy took something from a live session: what is left of it."""
+
+    type: Literal["session.narrowed"] = "session.narrowed"
+    session_id: SessionId
+    capabilities: Capabilities
+    seconds_left: Count
 
 
 class SessionConnected(Frozen):

@@ -10,6 +10,10 @@ IpAddress = Annotated[str, StringConstraints(pattern=r"^[0-9a-f.:]{2,45}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z.+-]{1,32}$")]
 Fingerprint = Annotated[str, StringConstraints(pattern=r"^SHA256:[A-Za-z0-9+/]{43}$")]
 
+_OPENING = r"^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?:[0-9]{4}-[0-9]{2}-[0-9]{2} )?[0-9]{2}:[0-9]{2} [A-Za-z0-9_+/-]{1,40}$"
+Opening = Annotated[str, StringConstraints(pattern=_OPENING)]
+"""When a customer's window opens, in the customer's time: ``Mon 08:00 Europe/Berlin``; further away, with the date."""
+
 
 class Role(StrEnum):
     """What an account of the vendor may do."""

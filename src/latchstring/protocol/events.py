@@ -53,12 +53,15 @@ from latchstring.protocol.endpoint_events import (
     ChannelClosed,
     ChannelOpened,
     ChannelRefused,
+    PolicyChanged,
+    PolicyRefused,
     SessionAsked,
     SessionConnected,
     SessionConnectionRefused,
     SessionDisconnected,
     SessionEnded,
     SessionGranted,
+    SessionNarrowed,
     SessionRefused,
 )
 from latchstring.protocol.event_fields import (
@@ -118,6 +121,8 @@ __all__ = [
     "LoginFailure",
     "LoginSucceeded",
     "PermissionDenied",
+    "PolicyChanged",
+    "PolicyRefused",
     "RefusalsCounted",
     "RelayClosed",
     "RequestRefusal",
@@ -134,6 +139,7 @@ __all__ = [
     "SessionGranted",
     "SessionLapsed",
     "SessionLost",
+    "SessionNarrowed",
     "SessionRefused",
     "SessionRequestRefused",
     "SessionRequested",
@@ -185,6 +191,9 @@ EndpointEvent = Annotated[
     | SessionAsked
     | SessionGranted
     | SessionRefused
+    | SessionNarrowed
+    | PolicyChanged
+    | PolicyRefused
     | SessionConnected
     | SessionConnectionRefused
     | SessionDisconnected

@@ -6,7 +6,8 @@ has it so. A report that comes late, or speaks of a session that is not this end
 
 import hmac
 import logging
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from latchstring.certs.ssh_public_key import fingerprint_of
@@ -49,7 +50,9 @@ class ReportedChanges:
             case events.SessionGranted():
                 await self._grant(event)
             case events.SessionRefused():
-                await self._happen(event.session_id, Happening.REFUSE, event.reason)
+                await self._refuse(event)
+            case events.SessionNarrowed():
+                await self._narrow(event)
             case events.SessionConnected():
                 await self._happen(event.session_id, Happening.CONNECT)
             case events.SessionDisconnected() if event.connections == 0:
@@ -83,6 +86,21 @@ class ReportedChanges:
             return
         terms = GrantTerms(event.grant_digest, event.capabilities, event.duration_seconds)
         self._replace(grant(session, terms, at=self._at))
+
+    async def _refuse(self, event: events.SessionRefused) -> None:
+        session = await self._session(event.session_id)
+        if session is not None and can(session, Happening.REFUSE):
+            refused = advance(session, Happening.REFUSE, at=self._at, reason=event.reason)
+            self._replace(replace(refused, opens=event.opens))
+
+    async def _narrow(self, event: events.SessionNarrowed) -> None:
+        """Take note of what is left of a live session: never more than there was."""
+        session = await self._session(event.session_id)
+        if session is None or session.state not in LIVE or session.expires_at is None:
+            return
+        kept = tuple(granted for granted in session.capabilities or () if granted in event.capabilities)
+        expires_at = min(session.expires_at, self._at + timedelta(seconds=event.seconds_left))
+        self._replace(replace(session, capabilities=kept, expires_at=expires_at))
 
     async def _end(self, event: events.SessionEnded) -> None:
         session = await self._session(event.session_id)

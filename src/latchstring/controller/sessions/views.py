@@ -29,8 +29,15 @@ def session_view(session: Session) -> SessionView:
         expires_at=_time(session.expires_at),
         ended_at=_time(session.ended_at),
         reason=session.reason,
-        explanation=None if session.reason is None else EXPLANATIONS[session.reason],
+        explanation=_explanation(session),
     )
+
+
+def _explanation(session: Session) -> str | None:
+    if session.reason is None:
+        return None
+    explained = EXPLANATIONS[session.reason]
+    return explained if session.opens is None else f"{explained}, opens {session.opens}"
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -105,6 +105,7 @@ class Session:
     close_reason: Reason | None = None
     ended_at: datetime | None = None
     reason: Reason | None = None
+    opens: str | None = None
 
     def offer(self) -> Offer:
         """Return the offer that its endpoint decides on."""

@@ -122,6 +122,7 @@ sessions: Final = Table(
     Column("close_reason", String(32)),
     Column("ended_at", UtcTime),
     Column("reason", String(32)),
+    Column("opens", String(80)),
     Index("ix_sessions_account", "account_id", "requested_at"),
     Index("ix_sessions_requested_at", "requested_at"),
 )

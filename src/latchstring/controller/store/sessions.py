@@ -67,6 +67,7 @@ class SessionRepository(Repository):
             "close_reason": session.close_reason,
             "ended_at": session.ended_at,
             "reason": session.reason,
+            "opens": session.opens,
         }
         await self._connection.execute(_CHANGE_SESSION, values)
 
@@ -175,4 +176,5 @@ def _session(row: Row[Any]) -> Session:
         close_reason=None if row.close_reason is None else Reason(row.close_reason),
         ended_at=row.ended_at,
         reason=None if row.reason is None else Reason(row.reason),
+        opens=row.opens,
     )

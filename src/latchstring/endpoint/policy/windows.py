@@ -123,6 +123,13 @@ def next_opening(windows: Sequence[Window], zone: zoneinfo.ZoneInfo, now: dateti
     return min((start for start, end in _spans(windows, zone, now) if start > now), default=None)
 
 
+def describe_opening(moment: datetime, zone: zoneinfo.ZoneInfo, now: datetime) -> str:
+    """Return when it opens as people there say it: ``Mon 08:00 Europe/Berlin``; beyond six days with the date."""
+    local = moment.astimezone(zone)
+    day = "" if moment - now < 6 * _ONE_DAY else f" {local:%Y-%m-%d}"
+    return f"{DAYS[local.weekday()].title()}{day} {local:%H:%M} {zone.key}"
+
+
 def _spans(windows: Sequence[Window], zone: zoneinfo.ZoneInfo, now: datetime) -> Iterator[Span]:
     """Yield all that is open around ``now`` or opens after it, in UTC; of recurring windows, those of a week."""
     today = now.astimezone(zone).date()
