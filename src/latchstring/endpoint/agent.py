@@ -32,7 +32,7 @@ from latchstring.endpoint.customer_commands import CustomerCommands
 from latchstring.endpoint.data_directory import DataDirectory
 from latchstring.endpoint.deadlines import enforce_deadlines
 from latchstring.endpoint.dialler import Dialler
-from latchstring.endpoint.errors import EnrolmentError
+from latchstring.endpoint.errors import EnrolmentError, JournalUnavailableError, SettingsFileError
 from latchstring.endpoint.identity import Identity, load_identity
 from latchstring.endpoint.journal.journal import Journal
 from latchstring.endpoint.journal.reserve import Reserve
@@ -42,6 +42,8 @@ from latchstring.endpoint.local.messages import StatusAnswer
 from latchstring.endpoint.local.server import LocalServer
 from latchstring.endpoint.policy.reading import read_policy
 from latchstring.endpoint.policy.schema import Policy
+from latchstring.endpoint.policy_in_force import By as PolicyChangedBy
+from latchstring.endpoint.policy_in_force import PolicyInForce
 from latchstring.endpoint.proxies import Proxy, find_proxy
 from latchstring.endpoint.relay_address import RelayAddress
 from latchstring.endpoint.relay_ways import RelayWays
@@ -73,7 +75,6 @@ class Agent:
     ) -> None:
         self._directory = directory
         self._identity = identity
-        self._policy = policy
         self._settings = settings
         self._clock = clock
         self._host_identity = load_host_identity(directory, identity)
@@ -85,7 +86,7 @@ class Agent:
         )
         self._journal = Journal(store, Reserve(directory.journal_reserve), clock)
         self._switch = Switch(directory, clock, boot_id=read_boot_id())
-        self._sandboxes = Sandboxes(directory, policy)
+        self._sandboxes = Sandboxes(directory)
         self._sessions_account = sessions_account(policy)
         self._lifecycle = Lifecycle(
             endpoint_id=identity.endpoint_id,
@@ -96,6 +97,7 @@ class Agent:
             journal=self._journal,
             clock=clock,
         )
+        self._policy = PolicyInForce(directory.policy, policy, self._journal, self._obey)
         relay = find_relay(settings, identity)
         self._relay_websockets = RelayWebSockets(identity, find_proxy=self._find_proxy, monotonic=clock.monotonic)
         self._relay_ways = RelayWays(
@@ -134,6 +136,7 @@ class Agent:
             self._lifecycle,
             self._access,
             status=self.status,
+            reload_policy=lambda: self.reload_policy(by="customer_cli"),
             connected=lambda: self._channel.connected,
             clock=clock,
         )
@@ -149,10 +152,10 @@ class Agent:
         """
         for session_id in await self._journal.unfinished():
             self._journal.record(died_with_its_agent(session_id))
-        await self._access.begin(self._policy.access)
+        await self._access.begin(self._policy.policy.access)
         self._journal.record(AgentStarted(version=__version__, access=self._switch.mode))
         self._warn_of_account()
-        await self._sandboxes.test()
+        await self._sandboxes.test(self._policy.policy)
         await self._local.start()
         self._run(self._journal.wait_failed(), "journal")
         self._run(self._access.run(), "switch")
@@ -165,6 +168,10 @@ class Agent:
         done, _ = await asyncio.wait([*self._running, *self._connecting], return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
+
+    async def reload_policy(self, *, by: PolicyChangedBy) -> bool:
+        """Read the policy's file again; see :meth:`PolicyInForce.reload`."""
+        return await self._policy.reload(by=by)
 
     async def stop(self) -> None:
         """End the sessions, say so, and end."""
@@ -204,8 +211,14 @@ class Agent:
             journal_size=self._journal.size,
             journal_acknowledged=self._journal.acknowledged,
             sandbox_problem=self._sandboxes.problem,
+            policy_problem=self._policy.problem,
             sessions_run_as=None if self._sessions_account is None else self._sessions_account.name,
         )
+
+    def _obey(self, policy: Policy) -> None:
+        self._sessions_account = sessions_account(policy)
+        self._link.set_grace(policy.controller_grace_seconds)
+        self._lifecycle.obey(policy)
 
     def _warn_of_account(self) -> None:
         account = self._sessions_account
@@ -276,7 +289,12 @@ def load_host_identity(directory: DataDirectory, identity: Identity) -> HostIden
 
 
 async def run_agent(
-    directory: DataDirectory, *, clock: Clock, stopping: asyncio.Event, announce: Callable[[str], None]
+    directory: DataDirectory,
+    *,
+    clock: Clock,
+    stopping: asyncio.Event,
+    reloading: asyncio.Event,
+    announce: Callable[[str], None],
 ) -> None:
     """Run the agent of a data directory, whose lock is held, until ``stopping`` is set.
 
@@ -284,6 +302,7 @@ async def run_agent(
         directory: its own.
         clock: the machine's.
         stopping: set when it is to end in order.
+        reloading: set when it is to read its policy again; cleared then.
         announce: told one line when it is ready.
 
     Raises:
@@ -297,13 +316,21 @@ async def run_agent(
     announce(f"latch-endpoint: ready, {name}, access is {access}, controller {identity.enrolment.controller_name}")
     stop = asyncio.create_task(stopping.wait(), name="stop")
     failure = asyncio.create_task(agent.wait_failed(), name="failure")
+    reloads = asyncio.create_task(_reload_policy(agent, reloading), name="reloads")
     try:
         await asyncio.wait({stop, failure}, return_when=asyncio.FIRST_COMPLETED)
         if failure.done():
             failure.result()
     finally:
-        await _cancel([failure, stop])
+        await _cancel([failure, stop, reloads])
         await agent.stop()
+
+
+async def _reload_policy(agent: Agent, reloading: asyncio.Event) -> None:
+    while await reloading.wait():
+        reloading.clear()
+        with contextlib.suppress(SettingsFileError, JournalUnavailableError):  # it says so in its log and in its status
+            await agent.reload_policy(by="file")
 
 
 async def _cancel(tasks: "list[asyncio.Task[Any]]") -> None:

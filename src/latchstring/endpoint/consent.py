@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from latchstring.endpoint.errors import UsageFaultError
 from latchstring.endpoint.policy.decision import Allowed
+from latchstring.protocol.durations import format_duration
 from latchstring.protocol.endings import Reason
 from latchstring.protocol.grants import Offer
 
@@ -120,3 +122,21 @@ class WaitingRequests:
         """Stop every request whose yes is being carried out."""
         for request in self._opening.values():
             request.stop_for(reason)
+
+
+def narrow(allowed: Allowed, *, capabilities: tuple[str, ...] | None, duration_seconds: int | None) -> Allowed:
+    """Return what the customer gives: ``allowed``, or a part of it.
+
+    Raises:
+        UsageFaultError: it would be more.
+    """
+    chosen = allowed.capabilities if capabilities is None else tuple(sorted(set(capabilities)))
+    extra = sorted(set(chosen) - set(allowed.capabilities))
+    if extra or not chosen:
+        possible = ",".join(allowed.capabilities)
+        raise UsageFaultError(f"{','.join(extra) or 'nothing'} cannot be granted here; --allow can name {possible}")
+    seconds = allowed.duration_seconds if duration_seconds is None else duration_seconds
+    if seconds > allowed.duration_seconds:
+        most = format_duration(allowed.duration_seconds)
+        raise UsageFaultError(f"{format_duration(seconds)} is longer than can be granted here; at most {most}")
+    return Allowed(chosen, seconds)

@@ -51,6 +51,7 @@ class ControllerLink:
         self._mode = mode
         self._dial = dial
         self._grace_seconds = grace_seconds
+        self._lost_at = 0.0
         self._clock = clock
         self._grace: asyncio.TimerHandle | None = None
 
@@ -78,7 +79,16 @@ class ControllerLink:
     def lost(self) -> None:
         """The connection is gone: sessions have a little time."""
         self.welcomed()
-        self._grace = asyncio.get_running_loop().call_later(self._grace_seconds, self._give_up)
+        loop = asyncio.get_running_loop()
+        self._lost_at = loop.time()
+        self._grace = loop.call_later(self._grace_seconds, self._give_up)
+
+    def set_grace(self, seconds: int) -> None:
+        """Let sessions outlive the connection for so long, also one that is gone already."""
+        self._grace_seconds = seconds
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = asyncio.get_running_loop().call_at(self._lost_at + seconds, self._give_up)
 
     def revoked(self) -> None:
         """The controller no longer knows this endpoint: its sessions end at once."""

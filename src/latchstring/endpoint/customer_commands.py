@@ -1,6 +1,6 @@
 """Carries out what the customer asks for on the control socket."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
@@ -20,7 +20,9 @@ from latchstring.endpoint.local.messages import (
     GetStatus,
     ListRequests,
     ListSessions,
+    PolicyAnswer,
     Refuse,
+    ReloadPolicy,
     Request,
     RequestList,
     RequestView,
@@ -58,6 +60,7 @@ class CustomerCommands:
         lifecycle: requests and sessions.
         access: the switch.
         status: tells how the agent is.
+        reload_policy: reads the policy's file again, and tells whether another is in force now.
         connected: tells whether the controller can hear us.
         clock: for what people are shown.
     """
@@ -68,12 +71,14 @@ class CustomerCommands:
         access: AccessControl,
         *,
         status: Callable[[], StatusAnswer],
+        reload_policy: Callable[[], Awaitable[bool]],
         connected: Callable[[], bool],
         clock: Clock,
     ) -> None:
         self._lifecycle = lifecycle
         self._access = access
         self._status = status
+        self._reload_policy = reload_policy
         self._connected = connected
         self._clock = clock
 
@@ -90,6 +95,8 @@ class CustomerCommands:
                 return await self._set_access(request, progress)
             case GetStatus():
                 return self._status()
+            case ReloadPolicy():
+                return await self._reload()
             case ListRequests():
                 return RequestList(requests=tuple(self._view_request(item) for item in self._shown()))
             case Approve():
@@ -122,6 +129,14 @@ class CustomerCommands:
             progress(f"ending {live} {'session' if live == 1 else 'sessions'}")
         report = await self._access.turn_off(seconds=request.seconds)
         return self._access_answer().model_copy(update=_off_fields(report))
+
+    async def _reload(self) -> PolicyAnswer:
+        live, waiting = set(self._sessions()), len(self._shown())
+        changed = await self._reload_policy()
+        ended = live - set(self._sessions())
+        return PolicyAnswer(
+            changed=changed, sessions_ended=len(ended), requests_refused=max(0, waiting - len(self._shown()))
+        )
 
     async def _approve(self, request: Approve) -> Decided:
         waiting = find_by_prefix(request.id, self._shown(), "request that waits")
@@ -207,7 +222,7 @@ def view_session(session: LiveSession, clock: Clock) -> SessionView:
         purpose=grant.purpose,
         ticket=grant.ticket,
         note=grant.note,
-        capabilities=grant.capabilities,
+        capabilities=session.capabilities,
         seconds=grant.duration_seconds,
         granted_at=format_time(session.granted_at),
         expires_at=format_time(clock.now() + timedelta(seconds=left)),

@@ -18,7 +18,7 @@ _LOCK_SECONDS: Final = 1.0
 
 
 def run_in_foreground(directory: DataDirectory, *, clock: Clock, announce: Callable[[str], None]) -> None:
-    """Run the agent until SIGTERM or SIGINT.
+    """Run the agent until SIGTERM or SIGINT; SIGHUP has it read its policy again.
 
     Raises:
         EndpointError: it cannot begin, or a part of it failed.
@@ -33,7 +33,9 @@ async def _run(directory: DataDirectory, clock: Clock, announce: Callable[[str],
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    await run_agent(directory, clock=clock, stopping=stopping, announce=announce)
+    reloading = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, reloading.set)
+    await run_agent(directory, clock=clock, stopping=stopping, reloading=reloading, announce=announce)
 
 
 def _set_up_logging() -> None:

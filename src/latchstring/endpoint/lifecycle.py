@@ -16,18 +16,20 @@ existed is closed by the next start of the agent.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from typing import Final
 
 from latchstring.certs.ssh_public_key import fingerprint_of
 from latchstring.endpoint.channel_budget import MachineBudget
 from latchstring.endpoint.clock import Clock
-from latchstring.endpoint.consent import Request, WaitingRequests
-from latchstring.endpoint.errors import JournalUnavailableError, RefusedError, UsageFaultError
+from latchstring.endpoint.consent import Request, WaitingRequests, narrow
+from latchstring.endpoint.errors import JournalUnavailableError, RefusedError
 from latchstring.endpoint.journal.journal import Journal
 from latchstring.endpoint.journal.standing import Standing
 from latchstring.endpoint.offer_limit import OfferLimit
-from latchstring.endpoint.policy.decision import Allow, Allowed, Ask, Refuse, State, decide
+from latchstring.endpoint.policy.decision import Allow, Allowed, Ask, Refuse, State, decide, seconds_open
 from latchstring.endpoint.policy.schema import Policy
+from latchstring.endpoint.policy.windows import describe_opening
 from latchstring.endpoint.sandbox.errors import SandboxError
 from latchstring.endpoint.sandbox.sandbox import Sandbox
 from latchstring.endpoint.session import Ending, LiveSession
@@ -38,7 +40,7 @@ from latchstring.protocol.canonical_json import canonical_json
 from latchstring.protocol.durations import format_duration
 from latchstring.protocol.endings import EXPLANATIONS, Reason
 from latchstring.protocol.events import DecidedBy, SessionAsked, SessionGranted, SessionRefused
-from latchstring.protocol.grants import Offer, grant_from_offer
+from latchstring.protocol.grants import MIN_DURATION_SECONDS, Offer, grant_from_offer
 
 _STOPPED_AS: Final[Mapping[Reason, Reason]] = {
     Reason.WITHDRAWN: Reason.CLOSED_BY_ENGINEER,
@@ -59,7 +61,7 @@ class Lifecycle:
         customer_id: likewise.
         policy: the customer's.
         mode: asks the switch, each time.
-        start_sandbox: starts a sandbox as the policy says.
+        start_sandbox: starts a sandbox as a policy says.
         journal: where everything is recorded first.
         clock: its monotonic side measures all times.
     """
@@ -71,7 +73,7 @@ class Lifecycle:
         customer_id: str,
         policy: Policy,
         mode: Callable[[], AccessMode],
-        start_sandbox: Callable[[], Awaitable[Sandbox]],
+        start_sandbox: Callable[[Policy], Awaitable[Sandbox]],
         journal: Journal,
         clock: Clock,
     ) -> None:
@@ -195,6 +197,24 @@ class Lifecycle:
         lapse = self.requests.next_lapse()
         return min(due + ([] if lapse is None else [lapse]), default=None)
 
+    def obey(self, policy: Policy) -> None:
+        """Decide by another policy from now on, and let sessions and requests have no more than it gives.
+
+        Sessions that are more than it allows at once end, the newest first.
+        """
+        self._policy = policy
+        for session in self.sessions.all():
+            session.obey(policy)
+        for session in self.sessions.all()[policy.max_sessions :]:
+            session.cut(Reason.POLICY_CHANGED)
+        for request in self.requests.shown():
+            decision = decide(policy, State(self._mode(), 0), request.offer, self._clock.now())
+            if isinstance(decision, Allowed):
+                request.allowed = request.allowed.within(decision)
+            elif self.requests.take(request.session_id) is not None:
+                self._record_refusal(request.offer, decision.reason, decision.opens_at)
+        self.changed.set()
+
     async def settle(self) -> None:
         """Wait until nothing is being opened or ended any more."""
         await self._tasks.wait()
@@ -213,7 +233,7 @@ class Lifecycle:
                 return
             decision = self._decide(offer)
             if isinstance(decision, Refuse):
-                self._record_refusal(offer, decision.reason)
+                self._record_refusal(offer, decision.reason, decision.opens_at)
                 return
             request = Request(
                 offer=offer,
@@ -276,11 +296,13 @@ class Lifecycle:
             self.requests.opened(request)
 
     async def _try_to_open(self, request: Request, allowed: Allowed, decided_by: DecidedBy) -> LiveSession | Reason:
-        grant = grant_from_offer(
-            request.offer, capabilities=allowed.capabilities, duration_seconds=allowed.duration_seconds
-        )
+        policy = self._policy
+        seconds = min(allowed.duration_seconds, seconds_open(policy, self._clock.now()))
+        if seconds < MIN_DURATION_SECONDS:
+            return self._refuse_opening(request.offer, Reason.OUTSIDE_WINDOW)
+        grant = grant_from_offer(request.offer, capabilities=allowed.capabilities, duration_seconds=seconds)
         try:
-            sandbox = await self._start_sandbox()
+            sandbox = await self._start_sandbox(policy)
         except (SandboxError, OSError) as error:
             _log.warning("no sandbox for %s: %s", request.session_id, error)
             return self._refuse_opening(request.offer, Reason.SANDBOX_UNAVAILABLE)
@@ -307,13 +329,15 @@ class Lifecycle:
         session = LiveSession(
             grant,
             sandbox,
-            self._policy.services,
+            policy,
+            asked=decided_by is not DecidedBy.POLICY,
             journal=self._journal,
             clock=self._clock,
             budget=self._budget.for_session(grant.session_id),
             on_cut=self._was_cut,
         )
         self.sessions.add(session)
+        session.obey(self._policy)  # it may have changed meanwhile
         return await self._go_live(session, request)
 
     async def _go_live(self, session: LiveSession, request: Request) -> LiveSession | Reason:
@@ -323,7 +347,7 @@ class Lifecycle:
         if request.stop is not None:
             await session.cut(_STOPPED_AS.get(request.stop, request.stop))
             return request.stop
-        return session
+        return session if session.is_live else Reason.POLICY_CHANGED
 
     async def _watch(self, session: LiveSession) -> None:
         await session.sandbox.wait_ended()
@@ -349,25 +373,8 @@ class Lifecycle:
             self._record_refusal(offer, reason)
         return reason
 
-    def _record_refusal(self, offer: Offer, reason: Reason) -> None:
-        event = SessionRefused(session_id=offer.session_id, reason=reason, decided_by=DecidedBy.POLICY)
+    def _record_refusal(self, offer: Offer, reason: Reason, opens_at: datetime | None = None) -> None:
+        opens = None if opens_at is None else describe_opening(opens_at, self._policy.zone, self._clock.now())
+        event = SessionRefused(session_id=offer.session_id, reason=reason, decided_by=DecidedBy.POLICY, opens=opens)
         self._journal.record(event, offer=offer)
         _log.info("session %s refused: %s", offer.session_id, reason)
-
-
-def narrow(allowed: Allowed, *, capabilities: tuple[str, ...] | None, duration_seconds: int | None) -> Allowed:
-    """Return what the customer gives: ``allowed``, or a part of it.
-
-    Raises:
-        UsageFaultError: it would be more.
-    """
-    chosen = allowed.capabilities if capabilities is None else tuple(sorted(set(capabilities)))
-    extra = sorted(set(chosen) - set(allowed.capabilities))
-    if extra or not chosen:
-        possible = ",".join(allowed.capabilities)
-        raise UsageFaultError(f"{','.join(extra) or 'nothing'} cannot be granted here; --allow can name {possible}")
-    seconds = allowed.duration_seconds if duration_seconds is None else duration_seconds
-    if seconds > allowed.duration_seconds:
-        most = format_duration(allowed.duration_seconds)
-        raise UsageFaultError(f"{format_duration(seconds)} is longer than can be granted here; at most {most}")
-    return Allowed(chosen, seconds)

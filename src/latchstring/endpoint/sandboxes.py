@@ -14,32 +14,37 @@ _log = logging.getLogger(__name__)
 class Sandboxes:
     """Sandboxes for one data directory, which none of them can see."""
 
-    def __init__(self, directory: DataDirectory, policy: Policy) -> None:
-        self._spec = SandboxSpec(run_as=policy.run_as, masked=(directory.path,))
-        self._tested = False
+    def __init__(self, directory: DataDirectory) -> None:
+        self._directory = directory
+        self._tested: SandboxSpec | None = None
         self.problem: str | None = None
         """Why no session can be confined here; None if the last test passed."""
 
-    async def test(self) -> None:
-        """Find out whether sessions can be confined here. Sessions are refused while they cannot."""
+    async def test(self, policy: Policy) -> None:
+        """Find out whether sessions can be confined here as the policy says. They are refused while they cannot."""
+        spec = self._spec(policy)
         try:
-            await self_test(self._spec)
+            await self_test(spec)
         except (SandboxError, OSError) as error:
-            self._tested = False
+            self._tested = None
             self.problem = str(error)
             _log.warning("no session can be opened: %s", error)
         else:
-            self._tested = True
+            self._tested = spec
             self.problem = None
 
-    async def start(self) -> Sandbox:
-        """Start a sandbox.
+    async def start(self, policy: Policy) -> Sandbox:
+        """Start a sandbox as the policy says.
 
         Raises:
             SandboxError: there is none.
         """
-        if not self._tested:
-            await self.test()
+        spec = self._spec(policy)
+        if spec != self._tested:
+            await self.test(policy)
         if self.problem is not None:
             raise SandboxUnavailableError(self.problem)
-        return await Sandbox.start(self._spec)
+        return await Sandbox.start(spec)
+
+    def _spec(self, policy: Policy) -> SandboxSpec:
+        return SandboxSpec(run_as=policy.run_as, masked=(self._directory.path,))

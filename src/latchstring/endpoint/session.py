@@ -13,16 +13,21 @@ from typing import Final, Protocol
 from latchstring.endpoint.channel_budget import ChannelBudget
 from latchstring.endpoint.clock import Clock
 from latchstring.endpoint.journal.journal import Journal
+from latchstring.endpoint.policy.change import Running, what_is_left
+from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.recorder import JournalChannelRecorder
 from latchstring.endpoint.sandbox.sandbox import Sandbox
 from latchstring.endpoint.ssh.ports import ChannelRefusal, LiveConnection, RefusedError, Service
 from latchstring.protocol.endings import HAPPENINGS, Reason
-from latchstring.protocol.events import SessionConnected, SessionDisconnected, SessionEnded
+from latchstring.protocol.events import SessionConnected, SessionDisconnected, SessionEnded, SessionNarrowed
 from latchstring.protocol.grants import Grant
 from latchstring.protocol.session_state import LIVE, Happening, SessionState, next_state
 
 _GOODBYE_SECONDS: Final = 1.0
 """How long the record of an ending waits for its connections, so that their channels' ends come before it."""
+
+_SAME_TIME_SECONDS: Final = 1.0
+"""A deadline that moves by less is not worth an entry in the log."""
 
 
 class SessionEndedError(Exception):
@@ -57,7 +62,8 @@ class LiveSession:
     Args:
         grant: what the customer consented to.
         sandbox: started; nobody has been in it yet.
-        services: of the policy at the time of the grant.
+        policy: under which it was granted.
+        asked: whether a person said yes to it.
         journal: where everything is recorded.
         clock: the session's deadline is on its monotonic side.
         budget: how many channels and connections it may open.
@@ -68,8 +74,9 @@ class LiveSession:
         self,
         grant: Grant,
         sandbox: Sandbox,
-        services: Mapping[str, Service],
+        policy: Policy,
         *,
+        asked: bool,
         journal: Journal,
         clock: Clock,
         budget: ChannelBudget,
@@ -78,7 +85,9 @@ class LiveSession:
         self._grant = grant
         self._digest = grant.digest()
         self._sandbox = sandbox
-        self._services = services
+        self._policy = policy
+        self._asked = asked
+        self._capabilities = frozenset(grant.capabilities)
         self._journal = journal
         self._clock = clock
         self._budget = budget
@@ -91,13 +100,19 @@ class LiveSession:
         self._reason: Reason | None = None
         self._ending: asyncio.Task[Ending] | None = None
         self.granted_at: Final[datetime] = clock.now()
-        self.deadline: Final[float] = clock.monotonic() + grant.duration_seconds
+        self.deadline = clock.monotonic() + grant.duration_seconds
+        self._live_since: Final[float] = clock.monotonic()
         self._idle_since = clock.monotonic()
 
     @property
     def grant(self) -> Grant:
         """What the customer consented to."""
         return self._grant
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What of its grant it may use."""
+        return tuple(sorted(self._capabilities))
 
     @property
     def session_id(self) -> str:
@@ -112,7 +127,7 @@ class LiveSession:
     @property
     def services(self) -> Mapping[str, Service]:
         """The services that the policy named when the session was granted."""
-        return self._services
+        return self._policy.services
 
     @property
     def recorder(self) -> JournalChannelRecorder:
@@ -151,12 +166,42 @@ class LiveSession:
         """
         if not self.is_live:
             raise RefusedError(ChannelRefusal.NOT_GRANTED, "the session has ended")
-        if capability not in self._grant.capabilities:
-            raise RefusedError(ChannelRefusal.NOT_GRANTED, f"this session was not granted {capability}")
+        if capability in self._capabilities:
+            return
+        if capability in self._grant.capabilities:
+            raise RefusedError(ChannelRefusal.POLICY, f"the customer's policy does not allow {capability} any more")
+        raise RefusedError(ChannelRefusal.NOT_GRANTED, f"this session was not granted {capability}")
 
     def may_open(self) -> bool:
         """Count one more channel or connection, and return whether it may be."""
         return self._budget.take()
+
+    def obey(self, policy: Policy) -> None:
+        """End, or give up what a policy does not give, at once."""
+        if self._reason is not None:
+            return
+        now = self._clock.monotonic()
+        running = Running(
+            grant=self._grant,
+            policy=self._policy,
+            capabilities=self._capabilities,
+            used=frozenset(self._recorder.used),
+            asked=self._asked,
+            seconds=now - self._live_since,
+        )
+        left = what_is_left(policy, running, self._clock.now())
+        if left is None:
+            self.cut(Reason.POLICY_CHANGED)
+        elif left.capabilities != self._capabilities or now + left.seconds_left < self.deadline - _SAME_TIME_SECONDS:
+            self._capabilities = left.capabilities
+            self.deadline = min(self.deadline, now + left.seconds_left)
+            self._journal.record(
+                SessionNarrowed(
+                    session_id=self.session_id,
+                    capabilities=tuple(sorted(left.capabilities)),
+                    seconds_left=max(0, int(self.deadline - now)),
+                )
+            )
 
     async def connected(self, connection: LiveConnection) -> None:
         """Take note of a connection that proved itself, durably before this returns.

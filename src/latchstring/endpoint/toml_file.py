@@ -3,7 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -20,6 +20,19 @@ def read_toml(path: Path, model: type[Model]) -> Model:
     Raises:
         SettingsFileError: it cannot be read or meant.
     """
+    text, document = read_document(path)
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise SettingsFileError(_explain(path, text, error)) from error
+
+
+def read_document(path: Path) -> tuple[str, dict[str, Any]]:
+    """Return the text of a TOML file, and what it says, whatever that means.
+
+    Raises:
+        SettingsFileError: it cannot be read, or is not TOML.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -31,13 +44,9 @@ def read_toml(path: Path, model: type[Model]) -> Model:
         raise SettingsFileError(f"{path} is longer than {MAX_BYTES} bytes")
     try:
         text = data.decode()
-        document = tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return text, tomllib.loads(text)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise SettingsFileError(f"{path} is not TOML: {error}") from error
-    try:
-        return model.model_validate(document)
-    except ValidationError as error:
-        raise SettingsFileError(_explain(path, text, error)) from error
 
 
 def _explain(path: Path, text: str, error: ValidationError) -> str:

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     ENDED_BY_CUSTOMER = "ended_by_customer"
     ENDED_BY_ADMINISTRATOR = "ended_by_administrator"
     ENDPOINT_REVOKED = "endpoint_revoked"
+    POLICY_CHANGED = "policy_changed"
     DEADLINE = "deadline"
     IDLE = "idle"
     SANDBOX_DIED = "sandbox_died"
@@ -53,6 +54,7 @@ EXPLANATIONS: Final = MappingProxyType(
         Reason.ENDED_BY_CUSTOMER: "the customer ended the session",
         Reason.ENDED_BY_ADMINISTRATOR: "an administrator of the vendor ended the session",
         Reason.ENDPOINT_REVOKED: "the endpoint was revoked",
+        Reason.POLICY_CHANGED: "the customer changed the policy",
         Reason.DEADLINE: "the session's time was up",
         Reason.IDLE: "the session was idle for too long",
         Reason.SANDBOX_DIED: "the session's sandbox died",
@@ -67,6 +69,7 @@ HAPPENINGS: Final = MappingProxyType(
     {
         Reason.ACCESS_OFF: Happening.END_BY_CUSTOMER,
         Reason.ENDED_BY_CUSTOMER: Happening.END_BY_CUSTOMER,
+        Reason.POLICY_CHANGED: Happening.END_BY_CUSTOMER,
         Reason.CLOSED_BY_ENGINEER: Happening.CLOSE,
         Reason.ENDED_BY_ADMINISTRATOR: Happening.END_BY_VENDOR,
         Reason.ENDPOINT_REVOKED: Happening.END_BY_VENDOR,

@@ -41,12 +41,22 @@ class Customer:
         house.lifecycle._mode = lambda: switch.mode
         access = AccessControl(switch, house.lifecycle, house.journal, house.clock)
         self.commands = CustomerCommands(
-            house.lifecycle, access, status=self.status, connected=lambda: self.connected, clock=house.clock
+            house.lifecycle,
+            access,
+            status=self.status,
+            reload_policy=self.reload_policy,
+            connected=lambda: self.connected,
+            clock=house.clock,
         )
 
     def status(self) -> StatusAnswer:
         """Nobody asks."""
         raise AssertionError
+
+    async def reload_policy(self) -> bool:
+        """Put another policy in force, under which there is nothing to do."""
+        self.house.lifecycle.obey(Policy.model_validate({"engineers": ["nobody@example.test"]}))
+        return True
 
     async def __call__(self, request: object) -> object:
         """Give one command."""
@@ -56,7 +66,7 @@ class Customer:
 @pytest.fixture
 async def customer(tmp_path: Path) -> AsyncIterator[Customer]:
     """A customer whose policy is a little narrower than what engineers ask for."""
-    policy = Policy.model_validate({"capabilities": ["exec"], "longest_session": "30m"})
+    policy = Policy.model_validate({"capabilities": {"others": "refuse", "exec": "grant"}, "longest_session": "30m"})
     async with make_house(tmp_path, policy) as house:
         yield Customer(house)
 

@@ -40,6 +40,12 @@ class GetStatus(Frozen):
     command: Literal["get_status"] = "get_status"
 
 
+class ReloadPolicy(Frozen):
+    """Read the policy's file again."""
+
+    command: Literal["reload_policy"] = "reload_policy"
+
+
 class ListRequests(Frozen):
     """Which requests wait for an answer?"""
 
@@ -77,7 +83,7 @@ class End(Frozen):
 
 
 Request = Annotated[
-    GetAccess | SetAccess | GetStatus | ListRequests | Approve | Refuse | ListSessions | End,
+    GetAccess | SetAccess | GetStatus | ReloadPolicy | ListRequests | Approve | Refuse | ListSessions | End,
     Field(discriminator="command"),
 ]
 
@@ -122,6 +128,7 @@ class StatusAnswer(Frozen):
     journal_size: Count | None = None
     journal_acknowledged: Count | None = None
     sandbox_problem: str | None = None
+    policy_problem: str | None = None
     sessions_run_as: str | None = None
 
 
@@ -192,6 +199,14 @@ class Ended(Frozen):
     milliseconds: Count
 
 
+class PolicyAnswer(Frozen):
+    """The policy's file was read; ``changed`` says whether another policy is in force now."""
+
+    changed: bool
+    sessions_ended: Count
+    requests_refused: Count
+
+
 class FailureKind(StrEnum):
     """What kind of failure it is, and so which exit code."""
 
@@ -211,7 +226,7 @@ class Answer(Frozen):
     """The answer; what it is follows from the request."""
 
     type: Literal["answer"] = "answer"
-    answer: AccessAnswer | StatusAnswer | RequestList | SessionList | Decided | Ended
+    answer: AccessAnswer | StatusAnswer | PolicyAnswer | RequestList | SessionList | Decided | Ended
 
 
 class Failure(Frozen):

@@ -20,6 +20,7 @@ from latchstring.endpoint.local.messages import (
     Ended,
     Failure,
     FailureKind,
+    PolicyAnswer,
     Progress,
     Reply,
     Request,
@@ -39,7 +40,7 @@ _ROOT: Final = 0
 _log = logging.getLogger(__name__)
 
 
-AnswerBody = AccessAnswer | StatusAnswer | RequestList | SessionList | Decided | Ended
+AnswerBody = AccessAnswer | StatusAnswer | PolicyAnswer | RequestList | SessionList | Decided | Ended
 
 CarryOut = Callable[[Request, Callable[[str], None]], Coroutine[Any, Any, AnswerBody]]
 """Carries out one request, reports progress meanwhile, and returns the answer, or raises an ``EndpointError``."""

@@ -33,6 +33,11 @@ class Allowed:
     capabilities: tuple[str, ...]
     duration_seconds: int
 
+    def within(self, other: "Allowed") -> "Allowed":
+        """Return what both allow."""
+        both = tuple(capability for capability in self.capabilities if capability in other.capabilities)
+        return Allowed(both, min(self.duration_seconds, other.duration_seconds))
+
 
 @dataclass(frozen=True, slots=True)
 class Allow(Allowed):

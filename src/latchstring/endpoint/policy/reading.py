@@ -1,22 +1,11 @@
-"""Reading the customer's policy (``policy.toml``). Without the file everything is at its default.
-
-access = "ask"                   # the switch at the agent's first start: on, ask or off
-run_as = "support"               # the account of the sessions' processes
-capabilities = ["shell", "exec", "sftp_read", "forward:webadmin"]
-longest_session = "4h"
-idle_timeout = "15m"             # without an SSH connection
-consent_timeout = "10m"          # how long a request waits for an answer
-max_sessions = 32
-controller_grace_seconds = 15    # 0 to 300
-
-[services]
-webadmin = "127.0.0.1:8088"
-"""
+"""Reading the customer's policy (``policy.toml``). Without the file everything is at its default."""
 
 from pathlib import Path
+from typing import Any
 
+from latchstring.endpoint.errors import SettingsFileError
 from latchstring.endpoint.policy.schema import Policy
-from latchstring.endpoint.toml_file import read_toml
+from latchstring.endpoint.toml_file import read_document, read_toml
 
 
 def read_policy(path: Path) -> Policy:
@@ -26,3 +15,11 @@ def read_policy(path: Path) -> Policy:
         SettingsFileError: it cannot be read or meant. Nobody is let in by a policy that nobody understood.
     """
     return read_toml(path, Policy)
+
+
+def read_policy_document(path: Path) -> dict[str, Any]:
+    """Return what the file says, whatever that means; nothing if it cannot be read."""
+    try:
+        return read_document(path)[1]
+    except SettingsFileError:
+        return {}
