@@ -9,7 +9,8 @@ import uvloop
 
 from bench.result import Result
 from latchstring.endpoint.sandbox.environment import session_environment
-from latchstring.endpoint.sandbox.sandbox import Sandbox, SandboxSpec
+from latchstring.endpoint.sandbox.sandbox import Sandbox
+from latchstring.endpoint.sandbox.spec import SandboxSpec
 
 _SESSIONS: Final = 20
 _CHILDREN: Final = 10

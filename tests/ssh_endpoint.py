@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from latchstring.certs.signer import FileSigner
 from latchstring.certs.ssh_authority import SshHostAuthority, SshUserAuthority
 from latchstring.certs.ssh_public_key import format_public_key
-from latchstring.endpoint.sandbox.sandbox import Sandbox, SandboxSpec
+from latchstring.endpoint.sandbox.sandbox import Sandbox
+from latchstring.endpoint.sandbox.spec import SandboxSpec
 from latchstring.endpoint.ssh.identity import HostIdentity
 from latchstring.endpoint.ssh.ports import (
     ChannelEnd,

@@ -21,7 +21,8 @@ from latchstring.endpoint.sandbox.child import ChildExit
 from latchstring.endpoint.sandbox.control import control_pair
 from latchstring.endpoint.sandbox.environment import session_environment
 from latchstring.endpoint.sandbox.errors import SandboxDeadError
-from latchstring.endpoint.sandbox.sandbox import Sandbox, SandboxSpec
+from latchstring.endpoint.sandbox.sandbox import Sandbox
+from latchstring.endpoint.sandbox.spec import SandboxSpec
 from parties import wait_until
 from relay_parties import on_both_loops
 
@@ -181,7 +182,8 @@ from latchstring.endpoint.sandbox.bubblewrap import launch
 from latchstring.endpoint.sandbox.child import ChildExit
 from latchstring.endpoint.sandbox.control import control_pair
 from latchstring.endpoint.sandbox.environment import session_environment
-from latchstring.endpoint.sandbox.sandbox import Sandbox, SandboxSpec
+from latchstring.endpoint.sandbox.sandbox import Sandbox
+from latchstring.endpoint.sandbox.spec import SandboxSpec
 
 async def main():
     inside = await Sandbox.start(SandboxSpec())
@@ -264,7 +266,7 @@ def test_what_waits_in_vain_is_ended_and_nothing_else() -> None:
     asyncio.run(scenario())
     for attempt in range(200):
         ours, theirs = control_pair()
-        launched = launch(resolve_account(None), (), theirs)
+        launched = launch(resolve_account(None), SandboxSpec(), theirs)
         theirs.close()
         select.select([], [], [], attempt % 20 / 5000)  # somewhere in the first 4 ms lies the moment
         launched.process.kill()

@@ -21,8 +21,9 @@ from latchstring.endpoint.sandbox import bubblewrap, sandbox
 from latchstring.endpoint.sandbox.child import ChildExit
 from latchstring.endpoint.sandbox.environment import session_environment
 from latchstring.endpoint.sandbox.errors import SandboxDeadError, SandboxUnavailableError, SpawnError
-from latchstring.endpoint.sandbox.sandbox import Sandbox, SandboxSpec
+from latchstring.endpoint.sandbox.sandbox import Sandbox
 from latchstring.endpoint.sandbox.self_test import self_test
+from latchstring.endpoint.sandbox.spec import SandboxSpec
 from relay_parties import on_both_loops
 
 SECONDS = 20
@@ -217,17 +218,34 @@ async def test_nothing_above_a_masked_directory_can_be_moved(tmp_path: Path) -> 
     assert (tmp_path / "one" / "other" / "same").is_file()
 
 
-def test_a_mount_below_an_ancestor_is_still_there() -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_a_mount_below_an_ancestor_is_still_there(tmp_path: Path) -> None:
     """Pinning binds with everything below: a file system that is mounted beside the mask shows as outside."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "beside").mkdir()
 
-    async def look(data: Path) -> str:
-        async with started(SandboxSpec(masked=(data,))) as inside:
-            return (await run(inside, "stat -c %d /dev/shm /dev/pts; : > /dev/null && echo usable"))[1]
+    async def look() -> str:
+        async with started(SandboxSpec(masked=(tmp_path / "data",))) as inside:
+            return (await run(inside, f"stat -c %d {tmp_path}/beside"))[1]
 
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as data:  # /dev has other file systems mounted on it
-        printed = asyncio.run(look(Path(data)))
-    expected = [str(Path(path).stat().st_dev) for path in ("/dev/shm", "/dev/pts")]
-    assert printed.split() == [*expected, "usable"]
+    subprocess.run(["mount", "-t", "tmpfs", "none", tmp_path / "beside"], check=True)
+    try:
+        assert asyncio.run(look()).split() == [str((tmp_path / "beside").stat().st_dev)]
+    finally:
+        subprocess.run(["umount", tmp_path / "beside"], check=True)
+
+
+@on_both_loops
+async def test_devices_are_the_usual_few() -> None:
+    """A sandbox has no device of the machine but those that everybody has, and shared memory of its own."""
+    async with started() as inside:
+        _, printed = await run(
+            inside, "find /dev -type b; find /dev -type c ! -path '/dev/pts/*' -printf '%f\n'; ls /dev/shm"
+        )
+        assert set(printed.split()) <= {"null", "zero", "full", "random", "urandom", "tty"}
+        ended, _ = await run(inside, ": > /dev/null && echo x > /dev/shm/mine && head -c 1 /dev/urandom > /dev/zero")
+        assert ended == ChildExit(status=0)
+    assert not await asyncio.to_thread(os.path.exists, "/dev/shm/mine")
 
 
 NEW_USER_NAMESPACE = """
@@ -328,7 +346,8 @@ async def test_an_account_is_become_completely() -> None:
 UNPRIVILEGED = """
 import asyncio, os, sys
 from pathlib import Path
-from latchstring.endpoint.sandbox.sandbox import Sandbox, SandboxSpec
+from latchstring.endpoint.sandbox.sandbox import Sandbox
+from latchstring.endpoint.sandbox.spec import SandboxSpec
 from latchstring.endpoint.sandbox.self_test import self_test
 
 async def main():
@@ -414,18 +433,21 @@ def test_the_self_test_finds_what_is_not_confined(monkeypatch: pytest.MonkeyPatc
 
     def without(*words: str) -> Callable[..., list[str]]:
         def arguments(*given: Any) -> list[str]:
-            return [word for word in real(*given) if word not in words]
+            command = "\n".join(real(*given))
+            assert "\n".join(words) in command
+            return command.replace("\n".join(words) + "\n", "").split("\n")
 
         return arguments
 
-    monkeypatch.setattr(bubblewrap, "arguments", without("--tmpfs", "--remount-ro", "--perms", "0555", str(tmp_path)))
+    mask = ("--perms", "0555", "--tmpfs", str(tmp_path), "--remount-ro", str(tmp_path))
+    monkeypatch.setattr(bubblewrap, "arguments", without(*mask))
     with pytest.raises(SandboxUnavailableError, match="not hidden"):
         asyncio.run(self_test(SandboxSpec(masked=(tmp_path,))))
     (tmp_path / "file").unlink()
     with pytest.raises(SandboxUnavailableError, match="not hidden"):
         asyncio.run(self_test(SandboxSpec(masked=(tmp_path,))))
     if os.geteuid() == 0:
-        monkeypatch.setattr(bubblewrap, "arguments", without("--ro-bind", "/proc/sys"))
+        monkeypatch.setattr(bubblewrap, "arguments", without("--ro-bind", "/proc/sys", "/proc/sys"))
         with pytest.raises(SandboxUnavailableError, match="not read-only"):
             asyncio.run(self_test(SandboxSpec()))
     monkeypatch.setattr(bubblewrap, "arguments", without("--unshare-pid", "--as-pid-1"))

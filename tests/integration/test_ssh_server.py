@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from latchstring.endpoint.sandbox.sandbox import SandboxSpec
+from latchstring.endpoint.sandbox.spec import SandboxSpec
 from latchstring.endpoint.ssh.options import MAX_CHANNELS
 from latchstring.endpoint.ssh.ports import ChannelEnd, ChannelRefusal, Service
 from latchstring.protocol.event_fields import ChannelKind, ChannelOutcome

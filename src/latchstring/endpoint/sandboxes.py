@@ -1,12 +1,14 @@
 """Starts the sandboxes of sessions as the policy says, and none on a machine that cannot confine them."""
 
 import logging
+from pathlib import Path
 
 from latchstring.endpoint.data_directory import DataDirectory
 from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.sandbox.errors import SandboxError, SandboxUnavailableError
-from latchstring.endpoint.sandbox.sandbox import Sandbox, SandboxSpec
+from latchstring.endpoint.sandbox.sandbox import Sandbox
 from latchstring.endpoint.sandbox.self_test import self_test
+from latchstring.endpoint.sandbox.spec import SandboxSpec
 
 _log = logging.getLogger(__name__)
 
@@ -47,4 +49,10 @@ class Sandboxes:
         return await Sandbox.start(spec)
 
     def _spec(self, policy: Policy) -> SandboxSpec:
-        return SandboxSpec(run_as=policy.run_as, masked=(self._directory.path,))
+        return SandboxSpec(
+            run_as=policy.run_as,
+            masked=(self._directory.path,),
+            content=tuple(map(Path, policy.content_paths)),
+            read_only=tuple(map(Path, policy.read_only_paths)),
+            own_network=policy.network == "none",
+        )

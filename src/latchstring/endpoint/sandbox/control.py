@@ -15,6 +15,10 @@ from latchstring.endpoint.sandbox.init import MAX_MESSAGE_BYTES
 _MAX_REPLY_BYTES: Final = 4096
 _MAX_WAITING: Final = 256
 _CREDENTIALS: Final = struct.Struct("3i")
+_MAX_DESCRIPTORS: Final = 2
+_ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(
+    _MAX_DESCRIPTORS * array.array("i").itemsize
+)
 
 
 def control_pair() -> tuple[socket.socket, socket.socket]:
@@ -27,14 +31,14 @@ def control_pair() -> tuple[socket.socket, socket.socket]:
 
 
 class Control:
-    """Sends requests without blocking and hands on replies.
+    """Sends requests without blocking and hands on replies, with their descriptors, which are the taker's to close.
 
     Attributes:
         peer_pid: who sent the last reply, as the kernel says; 0 before the first.
     """
 
     def __init__(
-        self, sock: socket.socket, *, on_reply: Callable[[list[bytes]], None], on_lost: Callable[[], None]
+        self, sock: socket.socket, *, on_reply: Callable[[list[bytes], list[int]], None], on_lost: Callable[[], None]
     ) -> None:
         self.peer_pid = 0
         self._sock = sock
@@ -97,7 +101,9 @@ class Control:
     def _readable(self) -> None:
         while not self._closed:
             try:
-                message, ancillary, _, _ = self._sock.recvmsg(_MAX_REPLY_BYTES, socket.CMSG_SPACE(_CREDENTIALS.size))
+                message, ancillary, _, _ = self._sock.recvmsg(
+                    _MAX_REPLY_BYTES, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
+                )
             except BlockingIOError:
                 return
             except OSError:
@@ -105,10 +111,13 @@ class Control:
             if not message:
                 self._lost()
                 return
+            descriptors = array.array("i")
             for level, kind, data in ancillary:
                 if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
                     self.peer_pid = _CREDENTIALS.unpack(data)[0]
-            self._on_reply(message.split(b"\0"))
+                elif (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                    descriptors.frombytes(data)
+            self._on_reply(message.split(b"\0"), list(descriptors))
 
     def _lost(self) -> None:
         self.close()

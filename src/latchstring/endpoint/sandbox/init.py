@@ -9,7 +9,9 @@ cannot occur in what ``execve(2)`` takes. Numbers are decimal.
     agent → init   spawn  <id> pipes|terminal <program> <cwd> <argc> <argv …> <environment, NAME=value …>
                           with 3 descriptors (stdin, stdout, stderr), or 1 (the terminal)
                    signal <id> <signal number>          to the child's process group
+                   terminal <id>                        a new one, of the sandbox's own
     init → agent   ready
+                   opened  <id> <name>                  with 2 descriptors (master, slave)
                    started <id> <pid>
                    failed  <id> <errno>
                    exited  <id> <exit status> <signal number>      one of the two is 0
@@ -87,6 +89,8 @@ class Init:
                 self._spawn(identifier, fields, list(descriptors))
             elif operation == b"signal":
                 self._signal(identifier, int(fields[0]))
+            elif operation == b"terminal":
+                self._open_terminal(identifier)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -103,6 +107,18 @@ class Init:
         self._ids_by_pid[pid] = identifier
         self._pids_by_id[identifier] = pid
         self._send(b"started", identifier, b"%d" % pid)
+
+    def _open_terminal(self, identifier: bytes) -> None:
+        try:
+            terminal = os.openpty()
+        except OSError as error:
+            self._send(b"failed", identifier, b"%d" % (error.errno or errno.EAGAIN))
+            return
+        try:
+            self._send(b"opened", identifier, os.ttyname(terminal[1]).encode(), descriptors=terminal)
+        finally:
+            for descriptor in terminal:
+                os.close(descriptor)
 
     def _signal(self, identifier: bytes, number: int) -> None:
         pid = self._pids_by_id.get(identifier)
@@ -124,8 +140,9 @@ class Init:
                 code = os.waitstatus_to_exitcode(status)
                 self._send(b"exited", identifier, b"%d" % max(code, 0), b"%d" % max(-code, 0))
 
-    def _send(self, *fields: bytes) -> None:
-        self._control.sendmsg([b"\0".join(fields)])
+    def _send(self, *fields: bytes, descriptors: tuple[int, ...] = ()) -> None:
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+        self._control.sendmsg([b"\0".join(fields)], rights)
 
 
 def reset_signals() -> None:

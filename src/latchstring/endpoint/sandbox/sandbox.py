@@ -11,12 +11,12 @@ socket, whichever comes first. One moment of a start, in which there is no proce
 
 import asyncio
 import itertools
+import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from latchstring.endpoint.sandbox import bubblewrap
 from latchstring.endpoint.sandbox.account import Account, resolve_account
@@ -24,23 +24,10 @@ from latchstring.endpoint.sandbox.child import Child, ChildExit
 from latchstring.endpoint.sandbox.control import Control, control_pair
 from latchstring.endpoint.sandbox.errors import SandboxDeadError, SandboxUnavailableError, SpawnError
 from latchstring.endpoint.sandbox.namespace import Namespace
+from latchstring.endpoint.sandbox.spec import SandboxSpec
 
 START_SECONDS: Final = 10.0
 KILL_SECONDS: Final = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class SandboxSpec:
-    """What a sandbox is to be.
-
-    Attributes:
-        run_as: the account of the session's processes, or ``None`` for the agent's own.
-        masked: directories that exist, are no symbolic links and must not be seen inside, above all the agent's data
-            directory. What is above them cannot be renamed from inside.
-    """
-
-    run_as: str | None = None
-    masked: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +42,15 @@ class KillReport:
 
     processes_left: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedTerminal:
+    """A terminal of a sandbox. ``master`` and ``slave`` are descriptors, ``name`` is its path inside."""
+
+    master: int
+    slave: int
+    name: str
 
 
 class Sandbox:
@@ -75,6 +71,7 @@ class Sandbox:
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._ids = itertools.count(1)
         self._starting: dict[bytes, asyncio.Future[Child]] = {}
+        self._opening: dict[bytes, asyncio.Future[OpenedTerminal]] = {}
         self._children: dict[bytes, Child] = {}
         namespace.ended.add_done_callback(self._namespace_ended)
 
@@ -95,7 +92,7 @@ class Sandbox:
         account = resolve_account(spec.run_as)
         ours, theirs = control_pair()
         try:
-            launched = bubblewrap.launch(account, spec.masked, theirs)
+            launched = bubblewrap.launch(account, spec, theirs)
         except BaseException:
             ours.close()
             raise
@@ -122,6 +119,21 @@ class Sandbox:
     async def wait_ended(self) -> None:
         """Wait until no process of the sandbox is left, for whatever reason it ended."""
         await asyncio.shield(self._namespace.ended)
+
+    async def open_terminal(self) -> "OpenedTerminal":
+        """Open a terminal of the sandbox's own; its descriptors are the caller's to close.
+
+        Raises:
+            SandboxDeadError: the sandbox has ended or is being killed.
+            SpawnError: the kernel gives no more.
+        """
+        if not self.is_alive or self._control is None:
+            raise SandboxDeadError("the sandbox has ended")
+        identifier = b"%d" % next(self._ids)
+        self._control.request([b"terminal", identifier])
+        opened: asyncio.Future[OpenedTerminal] = self._loop.create_future()
+        self._opening[identifier] = opened
+        return await opened
 
     async def spawn(
         self,
@@ -190,22 +202,28 @@ class Sandbox:
         if self._control is None or self._control.peer_pid != self._namespace.first_pid:
             raise SandboxUnavailableError("the sandbox's init is not the process that bubblewrap reported")
 
-    def _reply(self, fields: list[bytes]) -> None:
+    def _reply(self, fields: list[bytes], descriptors: list[int]) -> None:
         try:
-            self._take_reply(fields)
+            self._take_reply(fields, descriptors)
         except (ValueError, LookupError):
             self.kill_now()  # init does not speak like that, so this is no longer our init
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
 
-    def _take_reply(self, fields: list[bytes]) -> None:
+    def _take_reply(self, fields: list[bytes], descriptors: list[int]) -> None:
         match fields:
             case [b"ready"] if not self._ready.done():
                 self._ready.set_result(None)
             case [b"started", identifier, pid]:
                 self._started(identifier, int(pid))
+            case [b"opened", identifier, name] if len(descriptors) == 2:  # noqa: PLR2004 - master and slave
+                self._opened(identifier, descriptors, name.decode())
             case [b"failed", identifier, number]:
-                started = self._starting.pop(identifier)
-                if not started.done():
-                    started.set_exception(SpawnError(f"no process can be started (error {int(number)})"))
+                asked: dict[bytes, Any] = self._starting if identifier in self._starting else self._opening
+                waiting: asyncio.Future[Any] = asked.pop(identifier)
+                if not waiting.done():
+                    waiting.set_exception(SpawnError(f"no process can be started (error {int(number)})"))
             case [b"exited", identifier, status, number]:
                 by = int(number)
                 self._children.pop(identifier).ended(ChildExit(signal=by) if by else ChildExit(status=int(status)))
@@ -221,6 +239,11 @@ class Sandbox:
         else:
             started.set_result(child)
 
+    def _opened(self, identifier: bytes, descriptors: list[int], name: str) -> None:
+        opened = self._opening.pop(identifier)
+        if not opened.done():  # else whoever asked has gone away
+            opened.set_result(OpenedTerminal(os.dup(descriptors[0]), os.dup(descriptors[1]), name))
+
     def _signal(self, identifier: bytes, number: int) -> None:
         if self.is_alive and self._control is not None:
             self._control.request([b"signal", identifier, b"%d" % number])
@@ -231,9 +254,11 @@ class Sandbox:
             self._killed_at = self._ended_at
         if self._control is not None:
             self._control.close()
-        for started in self._starting.values():
-            if not started.done():
-                started.set_exception(SandboxDeadError("the sandbox has ended"))
+        waiting: list[asyncio.Future[Any]] = [*self._starting.values(), *self._opening.values()]
+        for asked in waiting:
+            if not asked.done():
+                asked.set_exception(SandboxDeadError("the sandbox has ended"))
+        self._opening.clear()
         for child in self._children.values():
             child.ended(ChildExit())
         self._starting.clear()

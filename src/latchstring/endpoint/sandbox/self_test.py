@@ -7,7 +7,8 @@ from typing import Final
 from latchstring.endpoint.sandbox.abandoned import end_abandoned
 from latchstring.endpoint.sandbox.environment import session_environment
 from latchstring.endpoint.sandbox.errors import SandboxError, SandboxUnavailableError
-from latchstring.endpoint.sandbox.sandbox import Sandbox, SandboxSpec
+from latchstring.endpoint.sandbox.sandbox import Sandbox
+from latchstring.endpoint.sandbox.spec import SandboxSpec
 
 TEST_SECONDS: Final = 20.0
 _MAX_REPORT_BYTES: Final = 64 * 1024

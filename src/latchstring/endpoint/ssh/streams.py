@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 
 from latchstring.endpoint.sandbox.child import Child, ChildExit
 from latchstring.endpoint.sandbox.environment import session_environment
-from latchstring.endpoint.sandbox.sandbox import Sandbox
+from latchstring.endpoint.sandbox.sandbox import OpenedTerminal, Sandbox
 from latchstring.endpoint.ssh import terminal
 from latchstring.endpoint.ssh.programs import Program
 from latchstring.endpoint.ssh.pumps import Hold, InputPump, OutputPump, wide_pipe
-from latchstring.endpoint.ssh.terminal import Size, Terminal, TerminalRequest
+from latchstring.endpoint.ssh.terminal import Size, TerminalRequest
 
 
 class Streams:
@@ -27,7 +27,7 @@ class Streams:
         self.outputs: list[OutputPump] = []
         self._write = write
         self._write_error = write_error
-        self._terminal: Terminal | None = None
+        self._terminal: OpenedTerminal | None = None
 
     @property
     def bytes_out(self) -> int:
@@ -68,8 +68,9 @@ class Streams:
             SandboxError, OSError: it could not be started.
         """
         account = sandbox.account
-        opened = terminal.open_terminal(request, uid=account.uid, gid=account.gid)
+        opened = await sandbox.open_terminal()
         try:
+            terminal.prepare(opened.master, opened.slave, request, uid=account.uid, gid=account.gid)
             environment = session_environment(account, {**requested, "TERM": request.term})
             child = await sandbox.spawn(
                 program.argv,

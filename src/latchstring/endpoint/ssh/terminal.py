@@ -88,33 +88,17 @@ class TerminalRequest:
     modes: Mapping[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Terminal:
-    """An open pseudo-terminal. ``master`` and ``slave`` are descriptors, ``name`` is a path below ``/dev/pts``."""
-
-    master: int
-    slave: int
-    name: str
-
-
-def open_terminal(request: TerminalRequest, *, uid: int, gid: int) -> Terminal:
-    """Open a pseudo-terminal that belongs to ``uid``.
+def prepare(master: int, slave: int, request: TerminalRequest, *, uid: int, gid: int) -> None:
+    """Give a new pseudo-terminal to ``uid``, and make it what the client asked for.
 
     Raises:
-        OSError: the kernel gives no more.
+        OSError: the kernel refuses.
     """
-    master, slave = os.openpty()
-    try:
-        if os.geteuid() == 0:
-            os.fchown(slave, uid, _terminal_group(gid))
-        os.fchmod(slave, 0o620)
-        resize(master, request.size)
-        _apply(slave, request.modes)
-        return Terminal(master, slave, os.ttyname(slave))
-    except BaseException:
-        os.close(master)
-        os.close(slave)
-        raise
+    if os.geteuid() == 0:
+        os.fchown(slave, uid, _terminal_group(gid))
+    os.fchmod(slave, 0o620)
+    resize(master, request.size)
+    _apply(slave, request.modes)
 
 
 def resize(master: int, size: Size) -> None:

@@ -19,7 +19,13 @@ class Side:
         ours, self.theirs = control_pair()
         self.replies: asyncio.Queue[list[bytes]] = asyncio.Queue()
         self.lost = asyncio.Event()
-        self.control = Control(ours, on_reply=self.replies.put_nowait, on_lost=self.lost.set)
+        self.control = Control(ours, on_reply=self.take, on_lost=self.lost.set)
+
+    def take(self, fields: list[bytes], descriptors: list[int]) -> None:
+        """Keep a reply, and close what came with it."""
+        self.replies.put_nowait(fields)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
     async def receive(self) -> tuple[bytes, list[int]]:
         """Receive one request as init does."""

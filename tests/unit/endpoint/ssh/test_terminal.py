@@ -12,23 +12,26 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latchstring.endpoint.ssh.terminal import Terminal, TerminalRequest, open_terminal, resize, send_break
+from latchstring.endpoint.sandbox.sandbox import OpenedTerminal
+from latchstring.endpoint.ssh.terminal import TerminalRequest, prepare, resize, send_break
 
 ECHO, ICANON, ICRNL, VINTR, VEOF, ISPEED = 53, 51, 36, 1, 5, 128
 
 
 @contextmanager
-def opened(modes: Mapping[int, int], size: tuple[int, int, int, int] = (80, 24, 0, 0)) -> Iterator[Terminal]:
+def opened(modes: Mapping[int, int], size: tuple[int, int, int, int] = (80, 24, 0, 0)) -> Iterator[OpenedTerminal]:
     """Open a terminal for ourselves."""
-    terminal = open_terminal(TerminalRequest("xterm", size, modes), uid=os.geteuid(), gid=os.getegid())
+    master, slave = os.openpty()
+    terminal = OpenedTerminal(master, slave, os.ttyname(slave))
     try:
+        prepare(master, slave, TerminalRequest("xterm", size, modes), uid=os.geteuid(), gid=os.getegid())
         yield terminal
     finally:
         os.close(terminal.master)
         os.close(terminal.slave)
 
 
-def window(terminal: Terminal) -> tuple[int, ...]:
+def window(terminal: OpenedTerminal) -> tuple[int, ...]:
     """Return rows, columns and pixels, as the kernel has them."""
     return struct.unpack("4H", fcntl.ioctl(terminal.slave, termios.TIOCGWINSZ, bytes(8)))
 

@@ -1,0 +1,108 @@
+"""Which places of the file system have to be hidden, so that a path's contents cannot be reached.
+
+A path is hidden where its symbolic links lead, and wherever else the same directory or file can be reached through
+another mount: a bind mount, or a second mount of the same file system (proc(5), ``mountinfo``).
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+MOUNTS: Final = Path("/proc/self/mountinfo")
+_OCTAL: Final = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A line of ``mountinfo``: which part of which file system is where.
+
+    Attributes:
+        device: of the file system, ``major:minor``.
+        root: which of its directories is mounted.
+        point: where.
+    """
+
+    device: str
+    root: Path
+    point: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """What is to be hidden, resolved, and what is not there yet.
+
+    Attributes:
+        directories: to be hidden under an empty one.
+        files: to be hidden under an empty one.
+        missing: as they were written.
+    """
+
+    directories: tuple[Path, ...]
+    files: tuple[Path, ...]
+    missing: tuple[Path, ...]
+
+
+def find_masks(paths: Iterable[Path], mounts: Iterable[Mount]) -> Masks:
+    """Return what hides ``paths``, as the file system is now."""
+    mounts = tuple(mounts)
+    directories: set[Path] = set()
+    files: set[Path] = set()
+    missing = []
+    for path in paths:
+        real = Path(os.path.realpath(path))
+        if not os.path.lexists(real):
+            missing.append(path)
+            continue
+        for place in {real, *aliases(real, mounts)}:
+            if os.path.lexists(place):
+                (directories if place.is_dir() else files).add(place)
+    outside = {place for place in files if not any(above in directories for above in place.parents)}
+    return Masks(tuple(outermost(directories)), tuple(sorted(outside)), tuple(missing))
+
+
+def outermost(directories: Iterable[Path]) -> list[Path]:
+    """Return those that lie within none of the others, in order."""
+    distinct = set(directories)
+    return sorted(place for place in distinct if not any(above in distinct for above in place.parents))
+
+
+def aliases(real: Path, mounts: Iterable[Mount]) -> Iterator[Path]:
+    """Yield the other places at which ``real``, or a part of it, can be reached."""
+    mounts = tuple(mounts)
+    holder = max(
+        (mount for mount in mounts if real.is_relative_to(mount.point)),
+        key=lambda mount: len(mount.point.parts),
+        default=None,
+    )
+    if holder is None:
+        return
+    inner = holder.root / real.relative_to(holder.point)
+    for mount in mounts:
+        if mount.device != holder.device or mount == holder:
+            continue
+        if inner.is_relative_to(mount.root):
+            yield mount.point / inner.relative_to(mount.root)
+        elif mount.root.is_relative_to(inner):
+            yield mount.point
+
+
+def parse_mounts(text: str) -> list[Mount]:
+    """Return the mounts of a ``mountinfo``, in its order."""
+    found = []
+    for line in text.splitlines():
+        fields = line.split(" ")
+        if len(fields) > 4:  # noqa: PLR2004 - those that are read
+            found.append(Mount(fields[2], Path(_unescape(fields[3])), Path(_unescape(fields[4]))))
+    return found
+
+
+def current_mounts() -> list[Mount]:
+    """Return the mounts that this process sees."""
+    return parse_mounts(MOUNTS.read_text(errors="surrogateescape"))
+
+
+def _unescape(text: str) -> str:
+    return _OCTAL.sub(lambda found: chr(int(found[1], 8)), text)
