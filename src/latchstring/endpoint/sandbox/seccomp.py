@@ -1,12 +1,14 @@
-"""The kernel's filter on what a session's processes may ask of it (seccomp(2)): no user namespace of their own.
+"""The kernel's filter on what a session's processes may ask of it (seccomp(2)).
 
-Whoever is in a new user namespace has every capability there, and so can mount. A mount that is never answered (FUSE)
-holds whoever touches it in a sleep that SIGKILL does not end, and a kill would not be the end of the session.
+No user namespace of their own: whoever is in one has every capability there, and so can mount. A mount that is never
+answered (FUSE) holds whoever touches it in a sleep that SIGKILL does not end, and a kill would not be the end of the
+session. No tracing: no process reads another's memory, counts its events or takes its descriptors, and none loads a
+program into the kernel. No keyrings, which outlive a session; no io_uring, which asks for what no filter sees.
 
 The program is classic BPF over ``struct seccomp_data``: the call's number at 0, the architecture at 4, the lower half
 of the first argument at 16 (these machines are little-endian). ``clone`` and ``unshare`` are refused where their first
-argument has CLONE_NEWUSER, ``setns`` always; ``clone3`` keeps its flags in memory, where a filter cannot look, so it
-does not exist, and the C library takes ``clone``.
+argument has CLONE_NEWUSER; ``clone3`` keeps its flags in memory, where a filter cannot look, so it does not exist, and
+the C library takes ``clone``.
 """
 
 import errno
@@ -37,23 +39,37 @@ _X32_BIT: Final = 0x4000_0000
 """Of the call numbers of x86-64's third ABI, which has other numbers for the same calls."""
 
 
+_MISSING_CALLS: Final = (425, 426, 427, 435)
+"""io_uring_setup, io_uring_enter, io_uring_register and clone3, which have these numbers everywhere."""
+_PIDFD_GETFD: Final = 438
+
+
 @dataclass(frozen=True, slots=True)
 class _Architecture:
+    """The numbers of calls on one architecture.
+
+    Attributes:
+        token: AUDIT_ARCH_…
+        clone: looked at.
+        unshare: looked at.
+        refused: setns; ptrace, process_vm_readv, process_vm_writev, kcmp, perf_event_open, bpf, userfaultfd; add_key,
+            request_key, keyctl.
+    """
+
     token: int
-    """AUDIT_ARCH_…"""
     clone: int
     unshare: int
-    setns: int
-    clone3: int = 435
+    refused: tuple[int, ...]
 
 
+_GENERIC_REFUSED: Final = (268, 117, 270, 271, 272, 241, 280, 282, 217, 218, 219)
 _ARCHITECTURES: Final = (
-    _Architecture(0xC000_003E, clone=56, unshare=272, setns=308),  # x86-64
-    _Architecture(0x4000_0003, clone=120, unshare=310, setns=346),  # i386
-    _Architecture(0xC000_00B7, clone=220, unshare=97, setns=268),  # aarch64
-    _Architecture(0x4000_0028, clone=120, unshare=337, setns=375),  # arm
-    _Architecture(0xC000_00F3, clone=220, unshare=97, setns=268),  # riscv64
-    _Architecture(0xC000_0015, clone=120, unshare=282, setns=350),  # ppc64le
+    _Architecture(0xC000_003E, 56, 272, (308, 101, 310, 311, 312, 298, 321, 323, 248, 249, 250)),  # x86-64
+    _Architecture(0x4000_0003, 120, 310, (346, 26, 347, 348, 349, 336, 357, 374, 286, 287, 288)),  # i386
+    _Architecture(0xC000_00B7, 220, 97, _GENERIC_REFUSED),  # aarch64
+    _Architecture(0x4000_0028, 120, 337, (375, 26, 376, 377, 378, 364, 386, 388, 309, 310, 311)),  # arm
+    _Architecture(0xC000_00F3, 220, 97, _GENERIC_REFUSED),  # riscv64
+    _Architecture(0xC000_0015, 120, 282, (350, 26, 351, 352, 354, 319, 361, 364, 269, 270, 271)),  # ppc64le
 )
 
 
@@ -68,20 +84,25 @@ def program() -> bytes:
 
 def _block(architecture: _Architecture) -> list[bytes]:
     """Return what decides on a call of one architecture. It always returns."""
-    return [
-        _instruction(LOAD, NUMBER_OFFSET),
-        _instruction(JUMP_IF_AT_LEAST, _X32_BIT, yes=5),  # missing
-        _instruction(JUMP_IF_EQUAL, architecture.clone3, yes=4),  # missing
-        _instruction(JUMP_IF_EQUAL, architecture.setns, yes=6),  # refused
-        _instruction(JUMP_IF_EQUAL, architecture.clone, yes=3),  # look at the flags
-        _instruction(JUMP_IF_EQUAL, architecture.unshare, yes=2),  # look at the flags
-        _instruction(RETURN, ALLOW),
-        _instruction(RETURN, MISSING),
-        _instruction(LOAD, FIRST_ARGUMENT_OFFSET),
-        _instruction(JUMP_IF_ANY_BIT, CLONE_NEWUSER, no=1),
-        _instruction(RETURN, REFUSED),
-        _instruction(RETURN, ALLOW),
+    refused = (*architecture.refused, _PIDFD_GETFD)
+    looked_at = (architecture.clone, architecture.unshare)
+    jumps = [(JUMP_IF_AT_LEAST, _X32_BIT, "missing")]
+    jumps += [(JUMP_IF_EQUAL, number, "missing") for number in _MISSING_CALLS]
+    jumps += [(JUMP_IF_EQUAL, number, "refused") for number in refused]
+    jumps += [(JUMP_IF_EQUAL, number, "look") for number in looked_at]
+    ends = [
+        ("allowed", _instruction(RETURN, ALLOW)),
+        ("missing", _instruction(RETURN, MISSING)),
+        ("look", _instruction(LOAD, FIRST_ARGUMENT_OFFSET)),
+        ("flags", _instruction(JUMP_IF_ANY_BIT, CLONE_NEWUSER, no=1)),
+        ("refused", _instruction(RETURN, REFUSED)),
+        ("harmless", _instruction(RETURN, ALLOW)),
     ]
+    places = {name: len(jumps) + offset for offset, (name, _) in enumerate(ends)}
+    tests = [
+        _instruction(code, value, yes=places[goal] - position - 1) for position, (code, value, goal) in enumerate(jumps)
+    ]
+    return [_instruction(LOAD, NUMBER_OFFSET), *tests, *(instruction for _, instruction in ends)]
 
 
 def _instruction(code: int, value: int, *, yes: int = 0, no: int = 0) -> bytes:

@@ -74,6 +74,26 @@ def test_verdicts(architecture: int) -> None:
     assert [judge(architecture, number, first) for number, first, _ in table] == [verdict for *_, verdict in table]
 
 
+TRACING = {  # ptrace, process_vm_readv, perf_event_open, bpf, keyctl
+    X86_64: (101, 310, 298, 321, 250),
+    I386: (26, 347, 336, 357, 288),
+    AARCH64: (117, 270, 241, 280, 219),
+    ARM: (26, 376, 364, 386, 311),
+    RISCV64: (117, 270, 241, 280, 219),
+    PPC64LE: (26, 351, 319, 361, 271),
+}
+
+
+@pytest.mark.parametrize("architecture", list(TRACING))
+def test_tracing_and_keyrings(architecture: int) -> None:
+    """No process traces another, whatever the arguments; io_uring does not exist."""
+    for number in (*TRACING[architecture], 438):
+        assert judge(architecture, number) == judge(architecture, number, 2**64 - 1) == seccomp.REFUSED
+    for number in (425, 426, 427):
+        assert judge(architecture, number) == seccomp.MISSING
+    assert judge(architecture, 424) == judge(architecture, 436) == seccomp.ALLOW
+
+
 def test_the_third_abi_is_missing() -> None:
     """x32, whose calls have other numbers, does not exist."""
     assert judge(X86_64, 0x4000_0000 | 56, seccomp.CLONE_NEWUSER) == seccomp.MISSING
