@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import latchstring
-from latchstring.endpoint.sandbox import sandbox
+from latchstring.endpoint.sandbox import init, sandbox
 from latchstring.endpoint.sandbox.abandoned import _is_abandoned, end_abandoned
 from latchstring.endpoint.sandbox.account import resolve_account
 from latchstring.endpoint.sandbox.bubblewrap import launch
@@ -200,8 +200,9 @@ asyncio.run(main())
 """
 
 
-def test_nothing_survives_an_agent_that_is_killed() -> None:
-    """An agent that gets SIGKILL in the middle of a session takes the session's processes with it."""
+@pytest.mark.parametrize(("number", "seconds"), [(signal.SIGKILL, 1.0), (signal.SIGSTOP, 5.0)])
+def test_nothing_survives_its_agent(number: signal.Signals, seconds: float) -> None:
+    """An agent that is killed takes its session with it at once; one that is stopped, within five seconds."""
     source = str(Path(latchstring.__file__).parent.parent)
     with subprocess.Popen(
         [sys.executable, "-c", AGENT], env={**os.environ, "PYTHONPATH": source}, stdout=subprocess.PIPE
@@ -209,11 +210,15 @@ def test_nothing_survives_an_agent_that_is_killed() -> None:
         assert agent.stdout is not None
         first = json.loads(agent.stdout.readline())
         watch = os.pidfd_open(first)
-        agent.kill()
-    poll = select.poll()
-    poll.register(watch, select.POLLIN)
-    assert poll.poll(SECONDS * 1000), "the namespace is still there"
-    os.close(watch)
+        poll = select.poll()
+        poll.register(watch, select.POLLIN)
+        try:
+            assert not poll.poll(2 * init.SILENCE_SECONDS * 1000), "the session ended although its agent answers"
+            agent.send_signal(number)
+            assert poll.poll(seconds * 1000), "the namespace is still there"
+        finally:
+            agent.kill()
+            os.close(watch)
 
 
 STARTER = AGENT.replace("SandboxSpec()", "SandboxSpec(masked=(__import__('pathlib').Path(sys.argv[1]),))").replace(

@@ -10,12 +10,15 @@ cannot occur in what ``execve(2)`` takes. Numbers are decimal.
                           with 3 descriptors (stdin, stdout, stderr), or 1 (the terminal)
                    signal <id> <signal number>          to the child's process group
                    terminal <id>                        a new one, of the sandbox's own
+                   alive  <>                            the agent still answers
     init → agent   ready
                    opened  <id> <name>                  with 2 descriptors (master, slave)
                    started <id> <pid>
                    failed  <id> <errno>
                    exited  <id> <exit status> <signal number>      one of the two is 0
     end of file    the agent is gone: end, and everything with it
+    silence        for SILENCE_SECONDS: the agent was stopped, or hangs, so nobody could end the session: end too. It
+                   says that it is alive more often than that.
 
 No process of the session can reach the socket: every descriptor is close-on-exec, and this process is not dumpable, so
 that nobody without CAP_SYS_PTRACE over it opens its ``/proc`` entries or traces it. From inside its own namespace it
@@ -34,6 +37,7 @@ import signal
 import socket
 import sys
 import termios
+import time
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -41,6 +45,7 @@ PR_SET_NO_NEW_PRIVS = 38
 CAPABILITY_VERSION_3 = 0x20080522
 CAPABILITY_SETS_BYTES = 24
 
+SILENCE_SECONDS = 4.0
 MAX_MESSAGE_BYTES = 200_000
 MAX_DESCRIPTORS = 3
 EXIT_NOT_EXECUTABLE = 126
@@ -56,7 +61,7 @@ class Init:
         self._pids_by_id: dict[bytes, int] = {}
 
     def run(self) -> None:
-        """Serve the agent until it is gone."""
+        """Serve the agent until it is gone, or silent for too long."""
         wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -64,10 +69,13 @@ class Init:
         poll.register(self._control.fileno(), select.POLLIN)
         poll.register(wake_read, select.POLLIN)
         self._send(b"ready")
-        while True:
-            ready = {descriptor for descriptor, _ in poll.poll()}
-            if self._control.fileno() in ready and not self._serve_one():
-                return
+        heard = time.monotonic()
+        while (patience := heard + SILENCE_SECONDS - time.monotonic()) > 0:
+            ready = {descriptor for descriptor, _ in poll.poll(patience * 1000)}
+            if self._control.fileno() in ready:
+                if not self._serve_one():
+                    return
+                heard = time.monotonic()
             if wake_read in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wake_read, 4096)

@@ -5,11 +5,12 @@ kernel vouches that the message came from that very process. Only then is the sa
 be a process of the session. How a kill is proven: ``namespace``.
 
 If the agent dies, so does the sandbox: ``--die-with-parent``, init's own death signal, and the end of file on init's
-socket, whichever comes first. One moment of a start, in which there is no process of the session yet, is different: see
-``abandoned``.
+socket, whichever comes first. If it does not answer any more, init notices that it is silent. One moment of a start, in
+which there is no process of the session yet, is different: see ``abandoned``.
 """
 
 import asyncio
+import contextlib
 import itertools
 import os
 import signal
@@ -18,15 +19,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from latchstring.endpoint.sandbox import bubblewrap
+from latchstring.endpoint.sandbox import bubblewrap, init
 from latchstring.endpoint.sandbox.account import Account, resolve_account
 from latchstring.endpoint.sandbox.child import Child, ChildExit
 from latchstring.endpoint.sandbox.control import Control, control_pair
-from latchstring.endpoint.sandbox.errors import SandboxDeadError, SandboxUnavailableError, SpawnError
+from latchstring.endpoint.sandbox.errors import SandboxDeadError, SandboxError, SandboxUnavailableError, SpawnError
 from latchstring.endpoint.sandbox.namespace import Namespace
 from latchstring.endpoint.sandbox.spec import SandboxSpec
 
 START_SECONDS: Final = 10.0
+ALIVE_SECONDS: Final = init.SILENCE_SECONDS / 8
 KILL_SECONDS: Final = 10.0
 
 
@@ -100,6 +102,7 @@ class Sandbox:
             theirs.close()
         sandbox = cls(account, Namespace(launched), clock)
         sandbox._control = Control(ours, on_reply=sandbox._reply, on_lost=sandbox.kill_now)
+        sandbox._say_alive()
         try:
             async with asyncio.timeout(START_SECONDS):
                 await sandbox._become_ready()
@@ -201,6 +204,14 @@ class Sandbox:
             raise SandboxUnavailableError(f"the sandbox does not start: {self._namespace.complaint}")
         if self._control is None or self._control.peer_pid != self._namespace.first_pid:
             raise SandboxUnavailableError("the sandbox's init is not the process that bubblewrap reported")
+
+    def _say_alive(self) -> None:
+        """Tell init that this process still answers, again and again: it ends with a silent one, as with a dead one."""
+        if not self.is_alive or self._control is None:
+            return
+        with contextlib.suppress(SandboxError):  # there is enough under way to hear us by
+            self._control.request([b"alive", b""])
+        self._loop.call_later(ALIVE_SECONDS, self._say_alive)
 
     def _reply(self, fields: list[bytes], descriptors: list[int]) -> None:
         try:
