@@ -10,12 +10,15 @@ from latchstring.protocol.events import (
     ChannelOpened,
     ChannelRefused,
     EndpointEvent,
+    PolicyChanged,
+    PolicyRefused,
     SessionAsked,
     SessionConnected,
     SessionConnectionRefused,
     SessionDisconnected,
     SessionEnded,
     SessionGranted,
+    SessionNarrowed,
     SessionRefused,
 )
 from latchstring.protocol.grants import Offer
@@ -40,11 +43,15 @@ def _describe_endpoint(event: EndpointEvent) -> str:
         case AccessChanged():
             until = "" if event.until is None else f" until {event.until}"
             return f"access is {event.mode}{until}, by {event.by}"
+        case PolicyChanged():
+            return f"another policy is in force ({event.policy[:12]}…), by {event.by}"
+        case PolicyRefused():
+            return "the policy's file was changed, and cannot be meant"
         case _:
             return ""
 
 
-def _describe_session(event: EndpointEvent, offer: Offer | None) -> str:  # noqa: PLR0911 - one for each event
+def _describe_session(event: EndpointEvent, offer: Offer | None) -> str:  # noqa: C901, PLR0911 - one for each event
     match event:
         case SessionAsked():
             return "asks" if offer is None else f"asks for {format_duration(offer.duration_seconds)}, {offer.purpose}"
@@ -55,6 +62,9 @@ def _describe_session(event: EndpointEvent, offer: Offer | None) -> str:  # noqa
         case SessionRefused():
             note = "" if event.note is None else f" ({event.note})"
             return f"refused: {EXPLANATIONS[event.reason]}{note}"
+        case SessionNarrowed():
+            left = format_duration(event.seconds_left)
+            return f"the policy changed: {', '.join(event.capabilities)} is left, for {left} at most"
         case SessionConnected() | SessionDisconnected():
             return f"{event.connections} SSH {'connection' if event.connections == 1 else 'connections'}"
         case SessionConnectionRefused():

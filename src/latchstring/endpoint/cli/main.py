@@ -6,6 +6,7 @@ from latchstring import __version__
 from latchstring.endpoint.cli.access import access
 from latchstring.endpoint.cli.decide import approve, refuse, requests
 from latchstring.endpoint.cli.journal import journal
+from latchstring.endpoint.cli.policy import policy
 from latchstring.endpoint.cli.sessions import end, sessions, status
 from latchstring.endpoint.cli.setup import enroll, run
 
@@ -32,5 +33,5 @@ def cli() -> None:
     """
 
 
-for command in (enroll, run, access, status, requests, approve, refuse, sessions, end, journal):
+for command in (enroll, run, access, status, requests, approve, refuse, sessions, end, journal, policy):
     cli.add_command(command)

@@ -136,6 +136,7 @@ def _show_status(answer: "StatusAnswer") -> None:
             ("sessions", f"{answer.live_sessions} live"),
             ("run as", answer.sessions_run_as or "no account of this machine"),
             ("sandbox", "works" if answer.sandbox_problem is None else answer.sandbox_problem),
+            ("policy", "in force as its file says" if answer.policy_problem is None else answer.policy_problem),
             ("journal", _journal(answer)),
         ]
     print_rows(rows)

@@ -65,6 +65,7 @@ def run(*, path: Path) -> None:
     """Run the agent, in the foreground.
 
     Prints one line when it is ready. SIGTERM and Ctrl-C end every session, and then the agent.
+    SIGHUP has it read its policy again.
     """
     from latchstring.endpoint.clock import SystemClock
     from latchstring.endpoint.data_directory import open_directory

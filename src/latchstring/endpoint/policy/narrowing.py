@@ -108,6 +108,7 @@ _NARROW: Final = MappingProxyType(
         "services": _if(_fewer_services),
         "run_as": _if(lambda before, after: before is None and after is not None),
         "content_paths": _more_paths,
+        "content_ports": _more_paths,
         "read_only_paths": _more_paths,
         "network": _if(lambda _, after: after == "none"),
         "limits": _if(_smaller_limits),

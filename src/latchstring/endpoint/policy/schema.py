@@ -2,6 +2,7 @@
 
 import re
 import zoneinfo
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Annotated, Final, Literal, Self
@@ -31,6 +32,17 @@ _NOT_TO_HIDE: Final = frozenset(
     map(PurePosixPath, ("/", "/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/usr", "/usr/bin", "/usr/lib"))
 )
 """Without these no session runs at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortRange:
+    """Ports from ``first`` to ``last``."""
+
+    first: int
+    last: int
+
+    def __contains__(self, port: int) -> bool:
+        return self.first <= port <= self.last
 
 
 class Ruling(StrEnum):
@@ -82,6 +94,16 @@ def _content_path(value: str) -> str:
     return path
 
 
+def _ports(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    first, _, last = value.partition("-")
+    numbers = [int(part) for part in (first, last or first) if part.isascii() and part.isdigit() and len(part) < 6]  # noqa: PLR2004
+    if len(numbers) != 2 or not 1 <= numbers[0] <= numbers[1] <= MAX_PORT:  # noqa: PLR2004 - first and last
+        raise ValueError(f"{value[:20]!r} is not a port or a range of ports; write it like 5038 or 10000-20000")
+    return PortRange(*numbers)
+
+
 def _ruled(key: str) -> str:
     return key if key in {FORWARD, OTHERS} else parse_capability(key)
 
@@ -95,6 +117,7 @@ EngineerPattern = Annotated[
 """An e-mail address, or ``*@`` and a domain."""
 AbsolutePath = Annotated[str, AfterValidator(_path)]
 ContentPath = Annotated[str, AfterValidator(_content_path)]
+Ports = Annotated[PortRange, BeforeValidator(_ports)]
 Ruled = Annotated[str, AfterValidator(_ruled)]
 Size = Annotated[int, BeforeValidator(_bytes), Field(ge=16 * 1024**2, le=2**50)]
 LongestSession = Annotated[int, BeforeValidator(_seconds), Field(ge=1, le=MAX_DURATION_SECONDS)]
@@ -131,6 +154,7 @@ class Policy(Frozen):
         services: what may be forwarded to, name to address.
         run_as: the account of the sessions' processes; None is the agent's own.
         content_paths: what no session can read, files or directories.
+        content_ports: of this machine, which carry content or can be asked for it: no session reaches them.
         read_only_paths: what no session can change.
         network: ``host`` is the machine's, ``none`` a loopback of the session's own.
         limits: what a session may use.
@@ -152,6 +176,7 @@ class Policy(Frozen):
     services: dict[ServiceName, ServiceAddress] = Field(default_factory=dict, max_length=MAX_SERVICES)
     run_as: AccountName | None = None
     content_paths: Annotated[tuple[ContentPath, ...], Field(max_length=MAX_PATHS)] = ()
+    content_ports: Annotated[tuple[Ports, ...], Field(max_length=MAX_PATHS)] = ()
     read_only_paths: Annotated[tuple[AbsolutePath, ...], Field(max_length=MAX_PATHS)] = ()
     network: Literal["host", "none"] = "host"
     limits: Limits = Limits()
@@ -169,6 +194,11 @@ class Policy(Frozen):
                 raise ValueError(f"[capabilities] {capability} needs {service!r} under [services]")
         if all(self.ruling(capability) is Ruling.REFUSE for capability in self.known_capabilities()):
             raise ValueError("[capabilities] refuses everything; to let nobody in, say access = 'off'")
+        if self.content_ports and self.network == "host":
+            raise ValueError("content_ports are within reach on the machine's network; say network = 'none' too")
+        for name, address in self.services.items():
+            if any(address.port in ports for ports in self.content_ports):
+                raise ValueError(f"[services] {name} is at port {address.port}, which is one of content_ports")
         if self.access_for is None and "access_then" in self.model_fields_set:
             raise ValueError("access_then says what follows access_for, which is missing")
         return self

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from latchstring.endpoint.policy.schema import Policy, Ruling
+from latchstring.endpoint.policy.schema import Policy, PortRange, Ruling
 from latchstring.endpoint.policy.windows import DAYS, SingleWindow, Window
 from latchstring.endpoint.ssh.ports import ANY_PORT, Service
 from latchstring.protocol.durations import format_duration
@@ -33,6 +33,7 @@ def _lines(policy: Policy) -> Iterator[tuple[str, str]]:
     yield "services", ", ".join(f"{name} = {_address(service)}" for name, service in policy.services.items()) or "none"
     yield "run as", policy.run_as or "the agent's own account"
     yield "hidden", ", ".join(policy.content_paths) or "nothing beside the agent's own files"
+    yield "ports", ", ".join(map(_ports, policy.content_ports)) or "none are out of reach by themselves"
     yield "read-only", ", ".join(policy.read_only_paths) or "nothing beside the kernel's settings"
     yield "network", "the machine's" if policy.network == "host" else "none but a loopback of its own"
     yield "memory", "no limit" if policy.limits.memory is None else f"{policy.limits.memory // 1024**2} MiB"
@@ -67,6 +68,10 @@ def _window(window: Window, timezone: str) -> str:
 
 def _clock(minutes: int) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def _ports(ports: PortRange) -> str:
+    return str(ports.first) if ports.first == ports.last else f"{ports.first} to {ports.last}"
 
 
 def _address(service: Service) -> str:
