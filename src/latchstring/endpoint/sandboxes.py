@@ -6,6 +6,7 @@ from pathlib import Path
 from latchstring.endpoint.data_directory import DataDirectory
 from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.sandbox.errors import SandboxError, SandboxUnavailableError
+from latchstring.endpoint.sandbox.late_masks import LateMasks
 from latchstring.endpoint.sandbox.sandbox import Sandbox
 from latchstring.endpoint.sandbox.self_test import self_test
 from latchstring.endpoint.sandbox.spec import SandboxSpec
@@ -19,6 +20,8 @@ class Sandboxes:
     def __init__(self, directory: DataDirectory) -> None:
         self._directory = directory
         self._tested: SandboxSpec | None = None
+        self._late_for: tuple[Path, ...] = ()
+        self._late = LateMasks(())
         self.problem: str | None = None
         """Why no session can be confined here; None if the last test passed."""
 
@@ -46,7 +49,15 @@ class Sandboxes:
             await self.test(policy)
         if self.problem is not None:
             raise SandboxUnavailableError(self.problem)
-        return await Sandbox.start(spec)
+        if spec.content != self._late_for:
+            self._late, self._late_for = LateMasks(spec.content), spec.content
+        sandbox = await Sandbox.start(spec)
+        try:
+            self._late.keep(sandbox)
+        except OSError as error:
+            await sandbox.kill()
+            raise SandboxUnavailableError(f"content that appears could not be hidden: {error.strerror}") from error
+        return sandbox
 
     def _spec(self, policy: Policy) -> SandboxSpec:
         return SandboxSpec(

@@ -104,5 +104,14 @@ def current_mounts() -> list[Mount]:
     return parse_mounts(MOUNTS.read_text(errors="surrogateescape"))
 
 
+def mounts_of(pid: int) -> list[Mount]:
+    """Return the mounts that another process sees.
+
+    Raises:
+        OSError: it is gone.
+    """
+    return parse_mounts(Path(f"/proc/{pid}/mountinfo").read_text(errors="surrogateescape"))
+
+
 def _unescape(text: str) -> str:
     return _OCTAL.sub(lambda found: chr(int(found[1], 8)), text)

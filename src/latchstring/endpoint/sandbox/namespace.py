@@ -68,7 +68,11 @@ class Namespace:
 
     def count_processes(self) -> int:
         """Count the living processes of the namespace, the first included, as ``/proc`` shows them now."""
-        return sum(1 for inode in _namespaces_of_processes() if inode == self._inode)
+        return len(self.processes())
+
+    def processes(self) -> list[int]:
+        """Return the living processes of the namespace, as ``/proc`` shows them now."""
+        return [pid for pid, inode in _namespaces_of_processes() if inode == self._inode]
 
     def _status_readable(self) -> None:
         try:
@@ -136,11 +140,11 @@ class Namespace:
             future.set_result(None)
 
 
-def _namespaces_of_processes() -> Iterator[int]:
-    """Yield the PID namespace of each process that is not a zombie; a zombie is dead, and waits for its parent only."""
+def _namespaces_of_processes() -> Iterator[tuple[int, int]]:
+    """Yield pid and PID namespace of each process but zombies, which are dead and wait for their parents only."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             with contextlib.suppress(OSError):
                 state = (entry / "stat").read_bytes().rpartition(b") ")[2][:1]
                 if state not in _DEAD:
-                    yield (entry / "ns" / "pid").stat().st_ino
+                    yield int(entry.name), (entry / "ns" / "pid").stat().st_ino

@@ -119,6 +119,15 @@ class Sandbox:
         """Whether children can be started: it has not ended, and no kill has begun."""
         return self._killed_at is None and not self._namespace.ended.done()
 
+    @property
+    def first_pid(self) -> int:
+        """Its first process, in our own PID namespace."""
+        return self._namespace.first_pid
+
+    def processes(self) -> list[int]:
+        """Return its living processes, in our own PID namespace, as ``/proc`` shows them now."""
+        return self._namespace.processes()
+
     async def wait_ended(self) -> None:
         """Wait until no process of the sandbox is left, for whatever reason it ended."""
         await asyncio.shield(self._namespace.ended)

@@ -1,0 +1,83 @@
+"""Hides a path in a sandbox that is running already.
+
+Runs alone, as ``python -I -S mask_later.py PID PATH DEVICE INODE``, and ends with status 0 only if the path is hidden.
+
+PID is a process of the sandbox. The path is resolved as a session would, and has to lead to the file that the agent saw
+(its device and inode); a directory is hidden under an empty one, a file under a device that cannot be opened, as at the
+sandbox's start (``filesystem``).
+
+The process enters the sandbox's mount namespace, and before that the user namespace that it belongs to, whose owner we
+are. There ``/proc`` knows nothing of it, so it works from its current directory. It imports the standard library only,
+and has one thread, as setns(2) demands.
+"""
+
+import ctypes
+import fcntl
+import os
+import stat
+import sys
+from pathlib import Path
+
+CLONE_NEWNS = 0x0002_0000
+CLONE_NEWUSER = 0x1000_0000
+NS_GET_USERNS = 0xB701
+
+MS_RDONLY = 0x1
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_REMOUNT = 0x20
+MS_BIND = 0x1000
+
+_LIBRARY = ctypes.CDLL(None, use_errno=True)
+
+
+def main() -> int:
+    """Hide what the arguments say."""
+    pid, path, device, inode = sys.argv[1:]
+    enter(int(pid))
+    above, name = os.path.split(os.path.realpath(path))
+    os.fchdir(os.open(above, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+    status = os.lstat(name)
+    if (status.st_dev, status.st_ino) != (int(device), int(inode)):
+        return 1
+    if stat.S_ISDIR(status.st_mode):
+        os.fchdir(os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
+        mount("none", ".", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, "mode=0555,size=4k")
+    else:
+        mount("/dev/null", name, None, MS_BIND, None)
+        mount(None, name, None, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
+    return 0
+
+
+def enter(pid: int) -> None:
+    """Enter the mount namespace of a process.
+
+    Raises:
+        OSError: the kernel refuses, or the process is gone.
+    """
+    mounts = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    owner = fcntl.ioctl(mounts, NS_GET_USERNS)
+    if os.fstat(owner).st_ino != Path("/proc/self/ns/user").stat().st_ino:
+        _check(_LIBRARY.setns(owner, CLONE_NEWUSER))
+    _check(_LIBRARY.setns(mounts, CLONE_NEWNS))
+
+
+def mount(source: str | None, place: str, kind: str | None, flags: int, options: str | None) -> None:
+    """Have the kernel mount something (mount(2)).
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    words = [None if word is None else os.fsencode(word) for word in (source, place, kind)]
+    _check(_LIBRARY.mount(*words, ctypes.c_ulong(flags), None if options is None else options.encode()))
+
+
+def _check(result: int) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

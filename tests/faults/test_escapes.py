@@ -1,0 +1,87 @@
+"""A table of attempts to get out of a session, or at what is hidden from it: each fails, whoever runs what.
+
+``docs/attacks.md`` takes its table from the same rows.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import latchstring
+from faults.escape_runner import python_for_all
+from faults.escapes import ESCAPES, Escape
+
+TESTS = Path(__file__).parent.parent
+NOBODY = 65534
+SHARED = Path("/dev/shm/latchstring-outside")
+
+MODES = {
+    "agent and session as root": ([], []),
+    "agent as root, session as an account": ([], ["nobody"]),
+    "agent and session as an account": (["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"], []),
+}
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    """Make what there is to be had, where every account can reach it."""
+    made = Path(tempfile.mkdtemp(prefix="latchstring-escapes-", dir="/var/tmp"))
+    try:
+        for folder in ("data", "spool/secret", "locked", "tmp", "alias"):
+            (made / folder).mkdir(parents=True)
+        for name in ("data/journal.key", "spool/secret/call.wav", "spool/hidden.db", "locked/dialplan"):
+            (made / name).write_text("content\n")
+        SHARED.touch()
+        subprocess.run(["chmod", "-R", "a+rwX", made], check=True)
+        if os.geteuid() == 0:
+            subprocess.run(["mount", "--bind", made / "spool", made / "alias"], check=True)
+        yield made
+    finally:
+        if os.geteuid() == 0:
+            subprocess.run(["umount", made / "alias"], check=False)
+        SHARED.unlink(missing_ok=True)
+        shutil.rmtree(made)
+
+
+@pytest.fixture(scope="module", params=MODES)
+def said(request: pytest.FixtureRequest, place: Path) -> dict[str, str]:
+    """Try everything once, and return what each attempt said."""
+    wrapper, arguments = MODES[request.param]
+    if os.geteuid() != 0 and request.param != "agent and session as an account":
+        pytest.skip("needs root")
+    source = Path(latchstring.__file__).parent.parent
+    done = subprocess.run(
+        [*(wrapper if os.geteuid() == 0 else []), python_for_all(), "-m", "faults.escape_runner", place, *arguments],
+        env={**os.environ, "PYTHONPATH": f"{source}:{TESTS}", "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answers: dict[str, str] = json.loads(done.stdout)
+    return answers
+
+
+@pytest.mark.parametrize("escape", ESCAPES, ids=lambda escape: escape.name)
+def test_it_fails(said: dict[str, str], escape: Escape) -> None:
+    """The attempt does not work, and says what the table says."""
+    answer = said[escape.name]
+    assert "escaped" not in answer.splitlines(), escape.why
+    assert re.search(escape.says, answer), f"{answer!r} instead of {escape.says!r}: {escape.why}"
+
+
+def test_the_host_is_as_it_was(said: dict[str, str], place: Path) -> None:
+    """After all attempts everything outside is where it was."""
+    assert said
+    for name in ("data/journal.key", "spool/secret/call.wav", "spool/hidden.db", "locked/dialplan"):
+        assert (place / name).read_text() == "content\n"
+    assert not Path("/etc/cron.d/latchstring-test").exists()
