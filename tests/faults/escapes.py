@@ -38,7 +38,12 @@ ESCAPES = (
         NOT_THERE,
         "an empty directory is mounted over it",
     ),
-    Escape("list what is hidden", 'test -n "$(ls -A $SECRET)" && echo escaped || echo empty', "empty", "the same"),
+    Escape(
+        "list what is hidden",
+        'test -n "$(ls -A $SECRET)" && echo escaped || echo empty',
+        "empty",
+        "an empty directory is mounted over it",
+    ),
     Escape(
         "read a hidden file",
         "cat $HIDDEN && echo escaped",
@@ -49,14 +54,16 @@ ESCAPES = (
         "write over a hidden file",
         "echo x > $HIDDEN && echo escaped",
         f"{NOT_PERMITTED}|{READ_ONLY}|cannot create",
-        "the same",
+        "a device is mounted over it, without devices",
     ),
     Escape("put something there", "touch $SECRET/x && echo escaped", READ_ONLY, "the mask is read-only"),
     Escape("take the mask off", "umount $SECRET && echo escaped", NOT_PERMITTED, "no capability to mount"),
-    Escape("take it off lazily", "umount -l $SECRET && echo escaped", NOT_PERMITTED, "the same"),
-    Escape("mount over the mask", "mount -t tmpfs none $SECRET && echo escaped", NOT_PERMITTED, "the same"),
-    Escape("bind it elsewhere", "mount --bind $SECRET /mnt && echo escaped", NOT_PERMITTED, "the same"),
-    Escape("make it writable", "mount -o remount,rw $SECRET && echo escaped", NOT_PERMITTED, "the same"),
+    Escape("take it off lazily", "umount -l $SECRET && echo escaped", NOT_PERMITTED, "no capability to mount"),
+    Escape(
+        "mount over the mask", "mount -t tmpfs none $SECRET && echo escaped", NOT_PERMITTED, "no capability to mount"
+    ),
+    Escape("bind it elsewhere", "mount --bind $SECRET /mnt && echo escaped", NOT_PERMITTED, "no capability to mount"),
+    Escape("make it writable", "mount -o remount,rw $SECRET && echo escaped", NOT_PERMITTED, "no capability to mount"),
     Escape(
         "go through /proc/self/root",
         "cat /proc/self/root$SECRET/call.wav && echo escaped",
@@ -103,7 +110,7 @@ ESCAPES = (
         "what is above a mask is a mount point",
     ),
     Escape("move it away", "mv $SECRET $SECRET.old && echo escaped", f"{BUSY}|{NOT_PERMITTED}", "it is a mount point"),
-    Escape("remove it", "rmdir $SECRET && echo escaped", f"{BUSY}|{NOT_PERMITTED}|{READ_ONLY}", "the same"),
+    Escape("remove it", "rmdir $SECRET && echo escaped", f"{BUSY}|{NOT_PERMITTED}|{READ_ONLY}", "it is a mount point"),
     Escape(
         "change what is read-only",
         "echo x > $LOCKED/dialplan && echo escaped",
@@ -175,7 +182,7 @@ ESCAPES = (
         "send raw packets",
         "$PYTHON -c \"import socket; socket.socket(2, 3, 1); print('escaped')\"",
         NOT_PERMITTED,
-        "the same",
+        "no CAP_NET_RAW",
     ),
     Escape("reach D-Bus", "test -e /run/dbus/system_bus_socket && echo escaped || echo none", "none", "masked"),
     Escape(
@@ -251,7 +258,12 @@ ESCAPES = (
     Escape(
         "signal a process outside", "kill -0 $OUTSIDE && echo escaped", "No such process", "a PID namespace of its own"
     ),
-    Escape("read the agent's environment", "cat /proc/$AGENT/environ && echo escaped", NOT_THERE, "the same"),
+    Escape(
+        "read the agent's environment",
+        "cat /proc/$AGENT/environ && echo escaped",
+        NOT_THERE,
+        "a PID namespace of its own",
+    ),
     Escape("read the agent's keys", "cat $DATA/journal.key && echo escaped", NOT_THERE, "masked"),
     Escape(
         "speak to the agent",

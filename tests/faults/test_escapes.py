@@ -14,19 +14,10 @@ from pathlib import Path
 
 import pytest
 
-import latchstring
-from faults.escape_runner import python_for_all
+from faults.account_modes import MODES, run_in_mode
 from faults.escapes import ESCAPES, Escape
 
-TESTS = Path(__file__).parent.parent
-NOBODY = 65534
 SHARED = Path("/dev/shm/latchstring-outside")
-
-MODES = {
-    "agent and session as root": ([], []),
-    "agent as root, session as an account": ([], ["nobody"]),
-    "agent and session as an account": (["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"], []),
-}
 
 
 @pytest.fixture(scope="module")
@@ -53,21 +44,7 @@ def place() -> Iterator[Path]:
 @pytest.fixture(scope="module", params=MODES)
 def said(request: pytest.FixtureRequest, place: Path) -> dict[str, str]:
     """Try everything once, and return what each attempt said."""
-    wrapper, arguments = MODES[request.param]
-    if os.geteuid() != 0 and request.param != "agent and session as an account":
-        pytest.skip("needs root")
-    source = Path(latchstring.__file__).parent.parent
-    done = subprocess.run(
-        [*(wrapper if os.geteuid() == 0 else []), python_for_all(), "-m", "faults.escape_runner", place, *arguments],
-        env={**os.environ, "PYTHONPATH": f"{source}:{TESTS}", "PYTHONDONTWRITEBYTECODE": "1"},
-        cwd="/",
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    answers: dict[str, str] = json.loads(done.stdout)
+    answers: dict[str, str] = json.loads(run_in_mode(request.param, "faults.escape_runner", place))
     return answers
 
 
