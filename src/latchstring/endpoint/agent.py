@@ -49,6 +49,7 @@ from latchstring.endpoint.relay_address import RelayAddress
 from latchstring.endpoint.relay_ways import RelayWays
 from latchstring.endpoint.relay_websockets import RelayWebSockets
 from latchstring.endpoint.renewal import Renewal
+from latchstring.endpoint.sandbox.remains import Remains
 from latchstring.endpoint.sandboxes import Sandboxes
 from latchstring.endpoint.sessions_account import account_warning, sessions_account
 from latchstring.endpoint.settings import Settings, read_settings
@@ -150,8 +151,9 @@ class Agent:
         Raises:
             EndpointError: it cannot begin.
         """
+        remains = await self._sandboxes.end_remains()
         for session_id in await self._journal.unfinished():
-            self._journal.record(died_with_its_agent(session_id))
+            self._journal.record(died_with_its_agent(session_id, remains))
         await self._access.begin(self._policy.policy.access)
         self._journal.record(AgentStarted(version=__version__, access=self._switch.mode))
         self._warn_of_account()
@@ -257,15 +259,15 @@ def find_relay(settings: Settings, identity: Identity) -> RelayAddress:
     return RelayAddress(identity.enrolment.relay_host, identity.enrolment.relay_port)
 
 
-def died_with_its_agent(session_id: str) -> SessionEnded:
-    """Return the end of a session whose agent died: the kernel killed its processes with it."""
+def died_with_its_agent(session_id: str, remains: Remains) -> SessionEnded:
+    """Return the end of a session whose agent died. The kernel killed its processes with it, as was looked at."""
     reason = Reason.SANDBOX_DIED
     return SessionEnded(
         session_id=session_id,
         state=next_state(SessionState.GRANTED, HAPPENINGS[reason]),
         reason=reason,
-        processes_left=0,
-        kill_milliseconds=0,
+        processes_left=remains.processes_left,
+        kill_milliseconds=round(remains.seconds * 1000),
     )
 
 

@@ -1,5 +1,6 @@
 """Starts the sandboxes of sessions as the policy says, and none on a machine that cannot confine them."""
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from latchstring.endpoint.data_directory import DataDirectory
 from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.sandbox.errors import SandboxError, SandboxUnavailableError
 from latchstring.endpoint.sandbox.late_masks import LateMasks
+from latchstring.endpoint.sandbox.remains import Remains, end_remains, label_of
 from latchstring.endpoint.sandbox.sandbox import Sandbox
 from latchstring.endpoint.sandbox.self_test import self_test
 from latchstring.endpoint.sandbox.spec import SandboxSpec
@@ -24,6 +26,10 @@ class Sandboxes:
         self._late = LateMasks(())
         self.problem: str | None = None
         """Why no session can be confined here; None if the last test passed."""
+
+    async def end_remains(self) -> Remains:
+        """End what an agent of this data directory that died may have left, and say what is left of it."""
+        return await asyncio.to_thread(end_remains, label_of(self._directory.path))
 
     async def test(self, policy: Policy) -> None:
         """Find out whether sessions can be confined here as the policy says. They are refused while they cannot."""
@@ -66,4 +72,5 @@ class Sandboxes:
             content=tuple(map(Path, policy.content_paths)),
             read_only=tuple(map(Path, policy.read_only_paths)),
             own_network=policy.network == "none",
+            label=label_of(self._directory.path),
         )

@@ -53,7 +53,7 @@ def launch(account: Account, spec: SandboxSpec, control: socket.socket) -> Launc
     status_read, status_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     seccomp_read = _readable(seccomp.program())
     try:
-        command = [*arguments(account, spec, status_write, seccomp_read), *_init_command(account, control)]
+        command = [*arguments(account, spec, status_write, seccomp_read), *_init_command(account, spec, control)]
         process = subprocess.Popen(  # noqa: S603 - an absolute path, and nothing in it comes from outside
             command,
             stdin=subprocess.DEVNULL,
@@ -126,6 +126,14 @@ def _disable_nested_user_namespaces() -> tuple[str, ...]:
     return ("--disable-userns",) if "--disable-userns" in answer.stdout else ()
 
 
-def _init_command(account: Account, control: socket.socket) -> list[str]:
+def _init_command(account: Account, spec: SandboxSpec, control: socket.socket) -> list[str]:
     identity = [account.uid, account.gid, *account.groups] if account.uid != os.geteuid() else []
-    return [sys.executable, "-I", "-S", str(Path(init.__file__)), str(control.fileno()), *map(str, identity)]
+    return [
+        sys.executable,
+        "-I",
+        "-S",
+        str(Path(init.__file__)),
+        str(control.fileno()),
+        spec.label,
+        *map(str, identity),
+    ]

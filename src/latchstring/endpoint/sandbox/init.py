@@ -216,7 +216,7 @@ def confine(identity: list[str]) -> None:
 def main() -> None:
     """Confine this process, then serve the socket whose descriptor is the first argument."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    descriptor, *identity = sys.argv[1:]
+    descriptor, _label, *identity = sys.argv[1:]
     control = socket.socket(fileno=int(descriptor))
     control.set_inheritable(False)
     os.closerange(3, control.fileno())

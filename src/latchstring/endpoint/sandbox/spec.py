@@ -15,6 +15,7 @@ class SandboxSpec:
         content: directories and files whose contents must not be reached from inside, whether they exist or not.
         read_only: directories and files that cannot be changed from inside.
         own_network: whether it has no network but a loopback of its own.
+        label: stands on the command line of its first process; see ``remains``.
     """
 
     run_as: str | None = None
@@ -22,3 +23,4 @@ class SandboxSpec:
     content: tuple[Path, ...] = ()
     read_only: tuple[Path, ...] = ()
     own_network: bool = False
+    label: str = "latchstring"
