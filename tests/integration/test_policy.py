@@ -1,4 +1,4 @@
-"""The customer's policy at work: real tools against what it hides, changes while sessions run, what engineers are told."""
+"""The customer's policy at work: real tools against what it hides, changes under way, what engineers are told."""
 
 import shutil
 import signal

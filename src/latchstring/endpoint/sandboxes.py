@@ -6,8 +6,9 @@ from pathlib import Path
 
 from latchstring.endpoint.data_directory import DataDirectory
 from latchstring.endpoint.policy.schema import Policy
+from latchstring.endpoint.sandbox.confinement import Confinement
+from latchstring.endpoint.sandbox.control_group import Limits, current_hierarchies, remove_stale
 from latchstring.endpoint.sandbox.errors import SandboxError, SandboxUnavailableError
-from latchstring.endpoint.sandbox.late_masks import LateMasks
 from latchstring.endpoint.sandbox.remains import Remains, end_remains, label_of
 from latchstring.endpoint.sandbox.sandbox import Sandbox
 from latchstring.endpoint.sandbox.self_test import self_test
@@ -22,14 +23,16 @@ class Sandboxes:
     def __init__(self, directory: DataDirectory) -> None:
         self._directory = directory
         self._tested: SandboxSpec | None = None
-        self._late_for: tuple[Path, ...] = ()
-        self._late = LateMasks(())
+        self._confinement = Confinement()
         self.problem: str | None = None
         """Why no session can be confined here; None if the last test passed."""
 
     async def end_remains(self) -> Remains:
         """End what an agent of this data directory that died may have left, and say what is left of it."""
-        return await asyncio.to_thread(end_remains, label_of(self._directory.path))
+        label = label_of(self._directory.path)
+        remains = await asyncio.to_thread(end_remains, label)
+        remove_stale(label, current_hierarchies())
+        return remains
 
     async def test(self, policy: Policy) -> None:
         """Find out whether sessions can be confined here as the policy says. They are refused while they cannot."""
@@ -55,15 +58,7 @@ class Sandboxes:
             await self.test(policy)
         if self.problem is not None:
             raise SandboxUnavailableError(self.problem)
-        if spec.content != self._late_for:
-            self._late, self._late_for = LateMasks(spec.content), spec.content
-        sandbox = await Sandbox.start(spec)
-        try:
-            self._late.keep(sandbox)
-        except OSError as error:
-            await sandbox.kill()
-            raise SandboxUnavailableError(f"content that appears could not be hidden: {error.strerror}") from error
-        return sandbox
+        return await self._confinement.start(spec, _limits(policy))
 
     def _spec(self, policy: Policy) -> SandboxSpec:
         return SandboxSpec(
@@ -74,3 +69,8 @@ class Sandboxes:
             own_network=policy.network == "none",
             label=label_of(self._directory.path),
         )
+
+
+def _limits(policy: Policy) -> Limits:
+    limits = policy.limits
+    return Limits(memory=limits.memory, processes=limits.processes, cpus=limits.cpus)

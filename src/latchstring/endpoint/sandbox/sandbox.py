@@ -75,6 +75,7 @@ class Sandbox:
         self._starting: dict[bytes, asyncio.Future[Child]] = {}
         self._opening: dict[bytes, asyncio.Future[OpenedTerminal]] = {}
         self._children: dict[bytes, Child] = {}
+        self._kills: list[Callable[[], None]] = []
         namespace.ended.add_done_callback(self._namespace_ended)
 
     @classmethod
@@ -147,6 +148,10 @@ class Sandbox:
         self._opening[identifier] = opened
         return await opened
 
+    async def wait_reaped(self) -> None:
+        """Wait until nothing at all is left of it, ``bwrap`` included."""
+        await asyncio.shield(self._namespace.reaped)
+
     async def spawn(
         self,
         argv: Sequence[str],
@@ -186,11 +191,17 @@ class Sandbox:
         self._starting[identifier] = started
         return await started
 
+    def kill_also(self, kill: Callable[[], None]) -> None:
+        """Have ``kill`` called too whenever the sandbox is killed. It must not wait, nor fail."""
+        self._kills.append(kill)
+
     def kill_now(self) -> None:
         """Send the kill, without waiting. Does not block; safe to call twice. :meth:`kill` waits for the proof."""
         if self._killed_at is None:
             self._killed_at = self._clock()
         self._namespace.kill_now()
+        for kill in self._kills:
+            kill()
 
     async def kill(self) -> KillReport:
         """Kill everything in the sandbox and wait for the proof. May be called again, also after it has ended."""

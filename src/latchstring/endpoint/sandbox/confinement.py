@@ -1,0 +1,70 @@
+"""Starts sandboxes whole: with their limits, and with what appears later hidden. Nothing of one that fails is left."""
+
+import contextlib
+import itertools
+import resource
+from typing import Final
+
+from latchstring.endpoint.sandbox.control_group import ControlGroup, Limits, current_hierarchies
+from latchstring.endpoint.sandbox.errors import SandboxUnavailableError
+from latchstring.endpoint.sandbox.late_masks import LateMasks
+from latchstring.endpoint.sandbox.sandbox import Sandbox
+from latchstring.endpoint.sandbox.spec import SandboxSpec
+from latchstring.endpoint.tasks import Tasks
+
+_NAMES: Final = {"memory": "memory", "cpu": "cpus"}
+
+
+class Confinement:
+    """Starts sandboxes of one kind after another; those that run stay as they were started."""
+
+    def __init__(self) -> None:
+        self._late = LateMasks(())
+        self._late_for = SandboxSpec()
+        self._numbers = itertools.count(1)
+        self._tasks = Tasks()
+
+    async def start(self, spec: SandboxSpec, limits: Limits) -> Sandbox:
+        """Start a sandbox.
+
+        Raises:
+            SandboxError: this machine cannot confine a session so; the text says why.
+            OSError: the kernel refuses.
+        """
+        sandbox = await Sandbox.start(spec)
+        try:
+            self._limit(sandbox, spec, limits)
+            self._hide_later(sandbox, spec)
+        except BaseException:
+            await sandbox.kill()
+            raise
+        return sandbox
+
+    def _limit(self, sandbox: Sandbox, spec: SandboxSpec, limits: Limits) -> None:
+        group = ControlGroup.create(f"{spec.label}-{next(self._numbers)}", limits, current_hierarchies())
+        self._tasks.start(_remove_after(sandbox, group), name="end of a control group")
+        if "pids" in group.missing and limits.processes is not None:
+            # Of the account, and in a user namespace of its own, so of the sandbox alone. It does not bind root.
+            resource.prlimit(sandbox.first_pid, resource.RLIMIT_NPROC, (limits.processes, limits.processes))
+        unkept = [_NAMES[controller] for controller in group.missing if controller in _NAMES]
+        if unkept:
+            raise SandboxUnavailableError(
+                f"the policy's [limits] {' and '.join(unkept)} cannot be kept here: that takes an agent that is root, "
+                "and control groups"
+            )
+        group.add(sandbox.first_pid)
+        sandbox.kill_also(group.kill)
+
+    def _hide_later(self, sandbox: Sandbox, spec: SandboxSpec) -> None:
+        if spec.content != self._late_for.content:
+            self._late, self._late_for = LateMasks(spec.content), spec
+        try:
+            self._late.keep(sandbox)
+        except OSError as error:
+            raise SandboxUnavailableError(f"content that appears could not be hidden: {error.strerror}") from error
+
+
+async def _remove_after(sandbox: Sandbox, group: ControlGroup) -> None:
+    with contextlib.suppress(OSError):
+        await sandbox.wait_reaped()
+    group.remove()
