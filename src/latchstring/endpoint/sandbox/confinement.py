@@ -1,6 +1,6 @@
 """Starts sandboxes whole: with their limits, and with what appears later hidden. Nothing of one that fails is left."""
 
-import contextlib
+import asyncio
 import itertools
 import resource
 from typing import Final
@@ -12,6 +12,8 @@ from latchstring.endpoint.sandbox.sandbox import Sandbox
 from latchstring.endpoint.sandbox.spec import SandboxSpec
 from latchstring.endpoint.tasks import Tasks
 
+_REMOVALS: Final = (0.01, 0.1, 1.0, 10.0)
+"""Seconds between attempts to remove a group; what is left then is removed at the agent's next start."""
 _NAMES: Final = {"memory": "memory", "cpu": "cpus"}
 
 
@@ -65,6 +67,8 @@ class Confinement:
 
 
 async def _remove_after(sandbox: Sandbox, group: ControlGroup) -> None:
-    with contextlib.suppress(OSError):
-        await sandbox.wait_reaped()
-    group.remove()
+    await sandbox.wait_reaped()
+    for seconds in _REMOVALS:
+        if group.remove():
+            return
+        await asyncio.sleep(seconds)

@@ -89,11 +89,12 @@ class ControlGroup:
             with contextlib.suppress(OSError):
                 (folder / "cgroup.kill").write_text("1")
 
-    def remove(self) -> None:
-        """Remove the groups, which are empty."""
+    def remove(self) -> bool:
+        """Remove the groups that are empty; return whether all are gone. The kernel may see the dead a moment longer."""
         for folder in self._folders:
             with contextlib.suppress(OSError):
                 folder.rmdir()
+        return not any(folder.exists() for folder in self._folders)
 
 
 def remove_stale(label: str, hierarchies: Hierarchies) -> None:
