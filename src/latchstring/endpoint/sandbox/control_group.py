@@ -90,7 +90,7 @@ class ControlGroup:
                 (folder / "cgroup.kill").write_text("1")
 
     def remove(self) -> bool:
-        """Remove the groups that are empty; return whether all are gone. The kernel may see the dead a moment longer."""
+        """Remove the groups, and return whether all are gone: the kernel may see the dead a moment longer."""
         for folder in self._folders:
             with contextlib.suppress(OSError):
                 folder.rmdir()
