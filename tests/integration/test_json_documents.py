@@ -109,6 +109,8 @@ def test_documents_of_a_session(site: Site) -> None:
 
     customer_says("status", heading="latch-endpoint status")
     customer_says("access", "ask", heading="latch-endpoint access ask")
+    customer_says("policy", "explain", heading="latch-endpoint policy explain")
+    customer_says("policy", "explain", "--engineer", "ann@example.test", heading="latch-endpoint policy explain")
     first = latch_says(
         "open", "acme-pbx1", "--purpose", "support_request", "--ticket", "SUP-1", "--note", "as agreed", "--no-wait"
     )["id"]

@@ -70,12 +70,15 @@ class Init:
         poll.register(wake_read, select.POLLIN)
         self._send(b"ready")
         heard = time.monotonic()
-        while (patience := heard + SILENCE_SECONDS - time.monotonic()) > 0:
+        while True:
+            patience = max(0.0, heard + SILENCE_SECONDS - time.monotonic())
             ready = {descriptor for descriptor, _ in poll.poll(patience * 1000)}
             if self._control.fileno() in ready:
                 if not self._serve_one():
                     return
                 heard = time.monotonic()
+            elif patience == 0.0:  # nothing has come, not even while this process had to wait for its turn
+                return
             if wake_read in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wake_read, 4096)
