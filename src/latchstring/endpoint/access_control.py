@@ -6,6 +6,7 @@ for the controller. On and ask: the journal first, then the file; what cannot be
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Literal
@@ -15,6 +16,7 @@ from latchstring.endpoint.clock import Clock
 from latchstring.endpoint.errors import EndpointError, RefusedError
 from latchstring.endpoint.journal.journal import Journal
 from latchstring.endpoint.lifecycle import Lifecycle
+from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.session import Ending
 from latchstring.endpoint.switch import Switch
 from latchstring.protocol.access import AccessMode
@@ -53,11 +55,14 @@ class OffReport:
 class AccessControl:
     """Moves the switch of a running agent, and lets time move it."""
 
-    def __init__(self, switch: Switch, lifecycle: Lifecycle, journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self, switch: Switch, lifecycle: Lifecycle, journal: Journal, clock: Clock, *, policy: Callable[[], Policy]
+    ) -> None:
         self._switch = switch
         self._lifecycle = lifecycle
         self._journal = journal
         self._clock = clock
+        self._policy = policy
         self._seen = switch.mode
         self._times_off = 0
 
@@ -98,7 +103,7 @@ class AccessControl:
         return OffReport(done, refused, seconds_taken, fault, journaled=written.done())
 
     async def open(self, mode: AccessMode, *, by: By = "customer_cli", seconds: int | None = None) -> Setting:
-        """Set ``on`` or ``ask``, for ``seconds`` or for good.
+        """Set ``on`` or ``ask``, for ``seconds``, else as long as the policy says, else for good.
 
         Raises:
             JournalUnavailableError: it cannot be logged, so it was not done.
@@ -106,12 +111,13 @@ class AccessControl:
             EndpointError: it cannot be kept on the disk.
         """
         times_off = self._times_off
+        seconds, then = self._policy().time_for(mode, seconds)
         until = None if seconds is None else format_time(self._clock.now() + timedelta(seconds=seconds))
         await self._journal.append(AccessChanged(mode=mode, by=by, until=until))
         if self._times_off != times_off:
             raise RefusedError("access was turned off at the same time, and off wins; say it again if you mean it")
         try:
-            setting = self._switch.move(mode, seconds=seconds)
+            setting = self._switch.move(mode, seconds=seconds, then=then)
         except OSError as error:
             self._journal.record(AccessChanged(mode=self._switch.mode, by=by))
             raise EndpointError(f"the switch cannot be kept on the disk: {error.strerror}; nothing changed") from error

@@ -132,7 +132,9 @@ class Agent:
             backoff=Backoff(random.random),
             find_proxy=self._find_proxy,
         )
-        self._access = AccessControl(self._switch, self._lifecycle, self._journal, clock)
+        self._access = AccessControl(
+            self._switch, self._lifecycle, self._journal, clock, policy=lambda: self._policy.policy
+        )
         commands = CustomerCommands(
             self._lifecycle,
             self._access,

@@ -13,6 +13,7 @@ from latchstring.endpoint.data_directory import DataDirectory
 from latchstring.endpoint.errors import DataDirectoryInUseError, EndpointError, UnreachableError
 from latchstring.endpoint.local.client import FIRST_REPLY_SECONDS, AgentHangsError, AgentNotRunningError, ask
 from latchstring.endpoint.local.messages import AccessAnswer, SetAccess
+from latchstring.endpoint.policy.reading import read_policy
 from latchstring.endpoint.switch import Switch
 from latchstring.protocol.access import AccessMode
 
@@ -62,9 +63,11 @@ def move_access(
 
 
 def _open(directory: DataDirectory, clock: Clock, request: SetAccess) -> AccessAnswer:
+    seconds, then = read_policy(directory.policy).time_for(request.mode, request.seconds)
     try:
         with directory.lock():
-            setting = Switch(directory, clock, boot_id=read_boot_id()).move(request.mode, seconds=request.seconds)
+            switch = Switch(directory, clock, boot_id=read_boot_id())
+            setting = switch.move(request.mode, seconds=seconds, then=then)
     except DataDirectoryInUseError as error:
         raise UnreachableError("the agent is starting or stopping; try again in a moment") from error
     except OSError as error:

@@ -44,8 +44,10 @@ class Switch:
         """Be off from now on, in this process. Touches no file, so it cannot fail."""
         self._closed = True
 
-    def move(self, mode: AccessMode, *, seconds: int | None = None) -> Setting:
+    def move(self, mode: AccessMode, *, seconds: int | None = None, then: AccessMode | None = None) -> Setting:
         """Set the switch durably, for ``seconds`` or for good, and return where it stands.
+
+        ``then`` is what follows ``on`` and ``ask`` after that time, if not what follows by itself.
 
         Raises:
             OSError: the file system refused. To ``off``: this process is off, and :attr:`setting` says so; a timed
@@ -55,7 +57,7 @@ class Switch:
         if mode is AccessMode.OFF:
             self._turn_off(before, seconds)
         else:
-            self._open(mode, before, seconds)
+            self._open(mode, before, seconds, then)
         return self.setting
 
     def settle(self) -> Setting:
@@ -80,7 +82,7 @@ class Switch:
         if seconds is not None and back is not None:
             self._file.write_return(back, monotonic=self._clock.monotonic() + seconds, wall=self._wall(seconds))
 
-    def _open(self, mode: AccessMode, before: Setting, seconds: int | None) -> None:
+    def _open(self, mode: AccessMode, before: Setting, seconds: int | None, then: AccessMode | None) -> None:
         if seconds is None:
             self._file.write_open(mode)
         else:
@@ -88,7 +90,7 @@ class Switch:
                 mode,
                 monotonic=self._clock.monotonic() + seconds,
                 wall=self._wall(seconds),
-                fallback=_fallback(before),
+                fallback=_fallback(before) if then is None else narrower(then, _fallback(before)),
             )
         self._closed = False
 

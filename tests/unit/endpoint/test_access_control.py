@@ -9,6 +9,7 @@ import pytest
 from endpoint_parts import House, make_house
 from latchstring.endpoint.access_control import AccessControl
 from latchstring.endpoint.errors import EndpointError, JournalUnavailableError, RefusedError
+from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.switch import Switch
 from latchstring.protocol.access import AccessMode
 from latchstring.protocol.events import AccessChanged
@@ -21,10 +22,13 @@ class Controlled:
 
     def __init__(self, house: House) -> None:
         self.house = house
+        self.policy = Policy()
         self.switch = Switch(house.directory, house.clock, boot_id="this")
         self.switch.move(ASK)
         house.lifecycle._mode = lambda: self.switch.mode
-        self.control = AccessControl(self.switch, house.lifecycle, house.journal, house.clock)
+        self.control = AccessControl(
+            self.switch, house.lifecycle, house.journal, house.clock, policy=lambda: self.policy
+        )
 
     def changes(self) -> list[AccessMode]:
         """Return what the journal says of the switch."""
@@ -36,6 +40,25 @@ async def controlled(tmp_path: Path) -> AsyncIterator[Controlled]:
     """A house with a real switch at ask."""
     async with make_house(tmp_path) as house:
         yield Controlled(house)
+
+
+@pytest.mark.parametrize(("then", "after"), [("off", OFF), ("ask", ASK)])
+async def test_on_falls_back_as_the_policy_says(controlled: Controlled, then: str, after: AccessMode) -> None:
+    """Without a time of its own, on holds as long as the policy says, and what it says follows; ask holds for good."""
+    controlled.policy = Policy.model_validate({"access_for": "8h", "access_then": then})
+    setting = await controlled.control.open(ON)
+    assert (setting.mode, setting.following, round(setting.seconds_left or 0)) == (ON, after, 8 * 3600)
+    controlled.house.clock.elapsed += 8 * 3600
+    assert controlled.switch.mode is after
+    assert (await controlled.control.open(ON, seconds=60)).seconds_left == 60
+    assert (await controlled.control.open(ASK)).seconds_left is None
+
+
+async def test_a_fallback_opens_nothing(controlled: Controlled) -> None:
+    """Where the switch stood at off before, off follows, whatever the policy says."""
+    controlled.policy = Policy.model_validate({"access_for": "1h", "access_then": "ask"})
+    await controlled.control.turn_off()
+    assert (await controlled.control.open(ON)).following is OFF
 
 
 async def test_off_ends_and_refuses_everything(controlled: Controlled) -> None:

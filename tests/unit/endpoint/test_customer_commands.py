@@ -39,7 +39,7 @@ class Customer:
         switch = Switch(house.directory, house.clock, boot_id="this")
         switch.move(AccessMode.ASK)
         house.lifecycle._mode = lambda: switch.mode
-        access = AccessControl(switch, house.lifecycle, house.journal, house.clock)
+        access = AccessControl(switch, house.lifecycle, house.journal, house.clock, policy=Policy)
         self.commands = CustomerCommands(
             house.lifecycle,
             access,

@@ -197,6 +197,8 @@ class Policy(Frozen):
         if self.content_ports and self.network == "host":
             raise ValueError("content_ports are within reach on the machine's network; say network = 'none' too")
         for name, address in self.services.items():
+            if address.port == ANY_PORT and self.network == "none":
+                raise ValueError(f"[services] {name} is every port of this machine, which network = 'none' keeps away")
             if any(address.port in ports for ports in self.content_ports):
                 raise ValueError(f"[services] {name} is at port {address.port}, which is one of content_ports")
         if self.access_for is None and "access_then" in self.model_fields_set:
@@ -207,6 +209,12 @@ class Policy(Frozen):
     def zone(self) -> zoneinfo.ZoneInfo:
         """The time zone of the recurring windows."""
         return zoneinfo.ZoneInfo(self.timezone)
+
+    def time_for(self, mode: AccessMode, seconds: int | None) -> tuple[int | None, AccessMode | None]:
+        """Return how long a mode holds for which ``seconds`` or nothing was said, and what follows if not as usual."""
+        if seconds is None and mode is AccessMode.ON and self.access_for is not None:
+            return self.access_for, self.access_then
+        return seconds, None
 
     def known_capabilities(self) -> tuple[str, ...]:
         """Return every capability that a session could have here."""

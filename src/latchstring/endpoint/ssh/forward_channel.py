@@ -9,7 +9,7 @@ from typing import Final
 import asyncssh
 
 from latchstring.endpoint.ssh.channels import Channels, first_of
-from latchstring.endpoint.ssh.ports import ChannelEnd, ChannelRefusal, RefusedError, Service
+from latchstring.endpoint.ssh.ports import ANY_PORT, ChannelEnd, ChannelRefusal, RefusedError, Service
 from latchstring.endpoint.ssh.pumps import Hold, InputPump, OutputPump
 from latchstring.protocol import capabilities
 from latchstring.protocol.event_fields import ChannelKind, ChannelOutcome
@@ -22,18 +22,26 @@ def find_service(services: Mapping[str, Service], host: str, port: int) -> tuple
 
     Args:
         services: those that the policy names.
-        host: a service's name, and then the port does not matter; or the host of a service's address.
+        host: a service's name, and then the port matters only if the service is every port of a host; or the host of
+            a service's address.
         port: with a host, the port of the address.
 
     Raises:
         RefusedError: there is no such service. The text names none, since it is for a stranger to the policy.
     """
     if host in services:
-        return host, services[host]
+        return host, _at(services[host], port)
     for name, service in services.items():
         if (service.host, service.port) == (host, port):
             return name, service
+    for name, service in services.items():
+        if service.port == ANY_PORT and host in {service.host, "localhost"} and port:
+            return name, _at(service, port)
     raise RefusedError(ChannelRefusal.UNKNOWN_SERVICE, "the customer's policy names no such service")
+
+
+def _at(service: Service, port: int) -> Service:
+    return Service(service.host, port) if service.port == ANY_PORT else service
 
 
 class ForwardChannel(asyncssh.SSHTCPSession[bytes]):

@@ -3,7 +3,7 @@
 import pytest
 
 from latchstring.endpoint.ssh.forward_channel import find_service
-from latchstring.endpoint.ssh.ports import ChannelRefusal, RefusedError, Service
+from latchstring.endpoint.ssh.ports import ANY_PORT, ChannelRefusal, RefusedError, Service
 
 SERVICES = {"webadmin": Service("127.0.0.1", 8088), "db": Service("localhost", 5432)}
 
@@ -20,6 +20,27 @@ SERVICES = {"webadmin": Service("127.0.0.1", 8088), "db": Service("localhost", 5
 def test_a_service_is_found(host: str, port: int, name: str) -> None:
     """By its name with any port, or by exactly its address."""
     assert find_service(SERVICES, host, port) == (name, SERVICES[name])
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "found"),
+    [
+        ("127.0.0.1", 3000, ("dev", Service("127.0.0.1", 3000))),
+        ("localhost", 3000, ("dev", Service("127.0.0.1", 3000))),
+        ("dev", 3000, ("dev", Service("127.0.0.1", 3000))),
+        ("127.0.0.1", 8088, ("webadmin", Service("127.0.0.1", 8088))),
+    ],
+)
+def test_every_port_by_an_explicit_word(host: str, port: int, found: tuple[str, Service]) -> None:
+    """A service that is every port of the machine has the port that was asked for; one with a port of its own first."""
+    assert find_service({**SERVICES, "dev": Service("127.0.0.1", ANY_PORT)}, host, port) == found
+
+
+@pytest.mark.parametrize("host", ["::1", "10.0.0.1", "example.test", ""])
+def test_every_port_of_this_machine_only(host: str) -> None:
+    """Every port is every port of that host, and of no other."""
+    with pytest.raises(RefusedError):
+        find_service({"dev": Service("127.0.0.1", ANY_PORT)}, host, 3000)
 
 
 @pytest.mark.parametrize(
