@@ -40,7 +40,7 @@ from latchstring.endpoint.journal.store import JournalStore
 from latchstring.endpoint.lifecycle import Lifecycle
 from latchstring.endpoint.local.messages import StatusAnswer
 from latchstring.endpoint.local.server import LocalServer
-from latchstring.endpoint.policy.reading import read_policy
+from latchstring.endpoint.policy.reading import read_own_policy
 from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.policy_in_force import By as PolicyChangedBy
 from latchstring.endpoint.policy_in_force import PolicyInForce
@@ -313,7 +313,7 @@ async def run_agent(
         EndpointError: it cannot begin, or a part of it failed.
     """
     identity = load_identity(directory)
-    policy, settings = read_policy(directory.policy), read_settings(directory.settings)
+    policy, settings = read_own_policy(directory.policy), read_settings(directory.settings)
     agent = Agent(directory, identity, policy, settings, clock=clock)
     await agent.start()
     access, name = agent.status().access, identity.enrolment.endpoint_name

@@ -13,7 +13,7 @@ from typing import Literal
 from latchstring.endpoint.errors import JournalUnavailableError, SettingsFileError
 from latchstring.endpoint.journal.journal import Journal
 from latchstring.endpoint.policy.narrowing import clearly_narrowed
-from latchstring.endpoint.policy.reading import read_policy, read_policy_document
+from latchstring.endpoint.policy.reading import read_own_policy, read_policy_document
 from latchstring.endpoint.policy.schema import Policy
 from latchstring.protocol.canonical_json import canonical_json
 from latchstring.protocol.events import PolicyChanged, PolicyRefused
@@ -49,7 +49,7 @@ class PolicyInForce:
             JournalUnavailableError: the change cannot be logged now.
         """
         try:
-            policy = read_policy(self._path)
+            policy = read_own_policy(self._path)
             if policy != self.policy:
                 await self._journal.append(PolicyChanged(policy=digest(policy), before=digest(self.policy), by=by))
         except (SettingsFileError, JournalUnavailableError) as error:

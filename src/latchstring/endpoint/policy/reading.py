@@ -1,5 +1,7 @@
 """Reading the customer's policy (``policy.toml``). Without the file everything is at its default."""
 
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,23 @@ def read_policy(path: Path) -> Policy:
         SettingsFileError: it cannot be read or meant. Nobody is let in by a policy that nobody understood.
     """
     return read_toml(path, Policy)
+
+
+def read_own_policy(path: Path) -> Policy:
+    """Return the policy that the agent obeys: in a file that nobody but root and the agent's account can change.
+
+    Raises:
+        SettingsFileError: as :func:`read_policy`; or somebody else could change it.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return Policy()
+    except OSError as error:
+        raise SettingsFileError(f"{path} cannot be read: {error.strerror}") from error
+    if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise SettingsFileError(f"{path} can be changed by others; let it belong to root, and say chmod go-w {path}")
+    return read_policy(path)
 
 
 def read_policy_document(path: Path) -> dict[str, Any]:

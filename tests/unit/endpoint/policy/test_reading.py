@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from latchstring.endpoint.errors import SettingsFileError
-from latchstring.endpoint.policy.reading import read_policy
+from latchstring.endpoint.policy.reading import read_own_policy, read_policy
 from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.settings import read_settings
 from latchstring.endpoint.ssh.ports import Service
@@ -88,6 +88,20 @@ def test_each_mistake_is_named(tmp_path: Path, text: str, words: tuple[str, ...]
     for word in (str(path), *words):
         assert word in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o664, 0o646])
+def test_a_policy_that_others_can_change(tmp_path: Path, mode: int) -> None:
+    """The agent obeys no policy that another account could write; to check one is no matter of whose it is."""
+    path = tmp_path / "policy.toml"
+    assert read_own_policy(path) == Policy()
+    path.write_text("max_sessions = 3")
+    path.chmod(0o644)
+    assert read_own_policy(path).max_sessions == 3
+    path.chmod(mode)
+    with pytest.raises(SettingsFileError, match="changed by others"):
+        read_own_policy(path)
+    assert read_policy(path).max_sessions == 3
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe", b"#" * 70_000])
