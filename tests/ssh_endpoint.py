@@ -170,6 +170,10 @@ class Session:
         if capability not in self.grant.capabilities:
             raise RefusedError(ChannelRefusal.NOT_GRANTED, f"{capability} is not granted in this session")
 
+    async def connect(self, service: Service) -> int:
+        """Connect as a session on the machine's network does."""
+        return await self.sandbox.connect(service.host, service.port)
+
     async def connected(self, connection: LiveConnection) -> None:
         """Take note of a connection."""
         if self.recorder.broken:

@@ -120,6 +120,42 @@ def test_no_network_but_named_services(site: Site) -> None:
             assert client.communicate(timeout=20)[0] == b"hello"
 
 
+_SERVER = """
+import http.server, os, sys
+server = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+print(server.server_port, flush=True)
+os.close(1)
+server.serve_forever()
+"""
+
+
+@pytest.mark.parametrize("network", ["host", "none"])
+def test_an_editors_remote_server(site: Site, network: str) -> None:
+    """A script over stdin leaves a server running; another connection's forward reaches its port, as editors do it.
+
+    Without a network of the machine the same forward does not reach the machine's own ports.
+    """
+    site.customer("access", "on")
+    apply(site, f"network = '{network}'\n[services]\ndev = '127.0.0.1:*'\n")
+    site.open_session("--for", "1h", "--allow", "exec,forward:dev")
+    script = f"setsid /usr/bin/python3 -c '{_SERVER}' < /dev/null 2> /dev/null &"
+    port = site.ssh("bash -s", given=script).out.strip()
+
+    def answer(number: int | str) -> bytes:
+        forward = ["ssh", "-F", str(site.ssh_config), "-W", f"127.0.0.1:{number}", HOST]
+        request = b"GET / HTTP/1.0\r\n\r\n"
+        return subprocess.run(
+            forward, input=request, capture_output=True, env=site.environment(), timeout=60, check=False
+        ).stdout
+
+    assert answer(port).startswith(b"HTTP/1.0 501")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(10)
+        if network == "none":
+            assert answer(other.getsockname()[1]) == b""
+    assert site.ssh("cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c http.server").out.strip() != "0"
+
+
 def test_a_broken_edit_while_running(site: Site) -> None:
     """SIGHUP takes a good edit up; a broken one is told in status, and only takes away."""
     agent = site.endpoint

@@ -17,6 +17,7 @@ from latchstring.endpoint.policy.change import Running, what_is_left
 from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.recorder import JournalChannelRecorder
 from latchstring.endpoint.sandbox.sandbox import Sandbox
+from latchstring.endpoint.service_connection import connect_directly
 from latchstring.endpoint.ssh.ports import ChannelRefusal, LiveConnection, RefusedError, Service
 from latchstring.protocol.endings import HAPPENINGS, Reason
 from latchstring.protocol.events import SessionConnected, SessionDisconnected, SessionEnded, SessionNarrowed
@@ -171,6 +172,19 @@ class LiveSession:
         if capability in self._grant.capabilities:
             raise RefusedError(ChannelRefusal.POLICY, f"the customer's policy does not allow {capability} any more")
         raise RefusedError(ChannelRefusal.NOT_GRANTED, f"this session was not granted {capability}")
+
+    async def connect(self, service: Service) -> int:
+        """Return the descriptor of a connection to a service.
+
+        It is made in the sandbox, as its account; unless the sandbox has no way to the machine's network, which a
+        service with an address of its own is named for all the same.
+
+        Raises:
+            OSError, SandboxError: it does not answer.
+        """
+        if self._policy.network == "host" or service.every_port:
+            return await self._sandbox.connect(service.host, service.port)
+        return await connect_directly(service)
 
     def may_open(self) -> bool:
         """Count one more channel or connection, and return whether it may be."""

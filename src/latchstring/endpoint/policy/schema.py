@@ -197,8 +197,6 @@ class Policy(Frozen):
         if self.content_ports and self.network == "host":
             raise ValueError("content_ports are within reach on the machine's network; say network = 'none' too")
         for name, address in self.services.items():
-            if address.port == ANY_PORT and self.network == "none":
-                raise ValueError(f"[services] {name} is every port of this machine, which network = 'none' keeps away")
             if any(address.port in ports for ports in self.content_ports):
                 raise ValueError(f"[services] {name} is at port {address.port}, which is one of content_ports")
         if self.access_for is None and "access_then" in self.model_fields_set:

@@ -10,9 +10,11 @@ cannot occur in what ``execve(2)`` takes. Numbers are decimal.
                           with 3 descriptors (stdin, stdout, stderr), or 1 (the terminal)
                    signal <id> <signal number>          to the child's process group
                    terminal <id>                        a new one, of the sandbox's own
+                   connect <id> <host> <port>           by TCP, in the sandbox's network, as its account
                    alive  <>                            the agent still answers
     init → agent   ready
                    opened  <id> <name>                  with 2 descriptors (master, slave)
+                   connected <id>                       with 1 descriptor
                    started <id> <pid>
                    failed  <id> <errno>
                    exited  <id> <exit status> <signal number>      one of the two is 0
@@ -46,6 +48,7 @@ CAPABILITY_VERSION_3 = 0x20080522
 CAPABILITY_SETS_BYTES = 24
 
 SILENCE_SECONDS = 4.0
+CONNECT_SECONDS = 10.0
 MAX_MESSAGE_BYTES = 200_000
 MAX_DESCRIPTORS = 3
 EXIT_NOT_EXECUTABLE = 126
@@ -100,6 +103,8 @@ class Init:
                 self._spawn(identifier, fields, list(descriptors))
             elif operation == b"signal":
                 self._signal(identifier, int(fields[0]))
+            elif operation == b"connect":
+                self._connect(identifier, fields)
             elif operation == b"terminal":
                 self._open_terminal(identifier)
         finally:
@@ -118,6 +123,26 @@ class Init:
         self._ids_by_pid[pid] = identifier
         self._pids_by_id[identifier] = pid
         self._send(b"started", identifier, b"%d" % pid)
+
+    def _connect(self, identifier: bytes, fields: list[bytes]) -> None:
+        """Connect in a process of its own, since that may take its time."""
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._send(b"failed", identifier, b"%d" % (error.errno or errno.EAGAIN))
+            return
+        if pid == 0:
+            try:
+                host, port = fields
+                with socket.create_connection((host.decode(), int(port)), CONNECT_SECONDS) as connection:
+                    connection.setblocking(False)
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    self._send(b"connected", identifier, descriptors=(connection.fileno(),))
+            except OSError as error:
+                number = error.errno if error.errno is not None and error.errno > 0 else errno.EHOSTUNREACH
+                self._send(b"failed", identifier, b"%d" % number)
+            finally:
+                os._exit(0)
 
     def _open_terminal(self, identifier: bytes) -> None:
         try:

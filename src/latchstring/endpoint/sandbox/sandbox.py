@@ -74,6 +74,7 @@ class Sandbox:
         self._ids = itertools.count(1)
         self._starting: dict[bytes, asyncio.Future[Child]] = {}
         self._opening: dict[bytes, asyncio.Future[OpenedTerminal]] = {}
+        self._connecting: dict[bytes, asyncio.Future[int]] = {}
         self._children: dict[bytes, Child] = {}
         self._kills: list[Callable[[], None]] = []
         namespace.ended.add_done_callback(self._namespace_ended)
@@ -147,6 +148,22 @@ class Sandbox:
         opened: asyncio.Future[OpenedTerminal] = self._loop.create_future()
         self._opening[identifier] = opened
         return await opened
+
+    async def connect(self, host: str, port: int) -> int:
+        """Return the descriptor of a TCP connection that was made in the sandbox's network, by its account.
+
+        Raises:
+            SandboxDeadError: the sandbox has ended or is being killed.
+            SpawnError: too much is under way.
+            OSError: nobody answers.
+        """
+        if not self.is_alive or self._control is None:
+            raise SandboxDeadError("the sandbox has ended")
+        identifier = b"%d" % next(self._ids)
+        self._control.request([b"connect", identifier, host.encode(), b"%d" % port])
+        connecting: asyncio.Future[int] = self._loop.create_future()
+        self._connecting[identifier] = connecting
+        return await connecting
 
     async def wait_reaped(self) -> None:
         """Wait until nothing at all is left of it, ``bwrap`` included."""
@@ -250,11 +267,12 @@ class Sandbox:
                 self._started(identifier, int(pid))
             case [b"opened", identifier, name] if len(descriptors) == 2:  # noqa: PLR2004 - master and slave
                 self._opened(identifier, descriptors, name.decode())
+            case [b"connected", identifier] if len(descriptors) == 1:
+                connecting = self._connecting.pop(identifier)
+                if not connecting.done():  # else whoever asked has gone away
+                    connecting.set_result(os.dup(descriptors[0]))
             case [b"failed", identifier, number]:
-                asked: dict[bytes, Any] = self._starting if identifier in self._starting else self._opening
-                waiting: asyncio.Future[Any] = asked.pop(identifier)
-                if not waiting.done():
-                    waiting.set_exception(SpawnError(f"no process can be started (error {int(number)})"))
+                self._failed(identifier, int(number))
             case [b"exited", identifier, status, number]:
                 by = int(number)
                 self._children.pop(identifier).ended(ChildExit(signal=by) if by else ChildExit(status=int(status)))
@@ -269,6 +287,15 @@ class Sandbox:
             child.signal(signal.SIGHUP)
         else:
             started.set_result(child)
+
+    def _failed(self, identifier: bytes, number: int) -> None:
+        failure: Exception = SpawnError(f"no process can be started (error {number})")
+        asked: dict[bytes, Any] = self._starting if identifier in self._starting else self._opening
+        if identifier in self._connecting:
+            asked, failure = self._connecting, OSError(number, os.strerror(number))
+        waiting: asyncio.Future[Any] = asked.pop(identifier)
+        if not waiting.done():
+            waiting.set_exception(failure)
 
     def _opened(self, identifier: bytes, descriptors: list[int], name: str) -> None:
         opened = self._opening.pop(identifier)
@@ -285,11 +312,16 @@ class Sandbox:
             self._killed_at = self._ended_at
         if self._control is not None:
             self._control.close()
-        waiting: list[asyncio.Future[Any]] = [*self._starting.values(), *self._opening.values()]
+        waiting: list[asyncio.Future[Any]] = [
+            *self._starting.values(),
+            *self._opening.values(),
+            *self._connecting.values(),
+        ]
         for asked in waiting:
             if not asked.done():
                 asked.set_exception(SandboxDeadError("the sandbox has ended"))
         self._opening.clear()
+        self._connecting.clear()
         for child in self._children.values():
             child.ended(ChildExit())
         self._starting.clear()

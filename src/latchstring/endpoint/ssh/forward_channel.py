@@ -8,6 +8,7 @@ from typing import Final
 
 import asyncssh
 
+from latchstring.endpoint.sandbox.errors import SandboxError
 from latchstring.endpoint.ssh.channels import Channels, first_of
 from latchstring.endpoint.ssh.ports import ANY_PORT, ChannelEnd, ChannelRefusal, RefusedError, Service
 from latchstring.endpoint.ssh.pumps import Hold, InputPump, OutputPump
@@ -41,7 +42,7 @@ def find_service(services: Mapping[str, Service], host: str, port: int) -> tuple
 
 
 def _at(service: Service, port: int) -> Service:
-    return Service(service.host, port) if service.port == ANY_PORT else service
+    return Service(service.host, port, every_port=True) if service.port == ANY_PORT else service
 
 
 class ForwardChannel(asyncssh.SSHTCPSession[bytes]):
@@ -114,7 +115,7 @@ class ForwardChannel(asyncssh.SSHTCPSession[bytes]):
         end = ChannelEnd(ChannelOutcome.FAILED, bytes_in=0, bytes_out=0)
         try:
             end = await self._serve(service)
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError, SandboxError):
             self._fail(asyncssh.OPEN_CONNECT_FAILED, f"the service {name} does not answer")
         finally:
             await self._channels.closed(number, end)
@@ -123,10 +124,10 @@ class ForwardChannel(asyncssh.SSHTCPSession[bytes]):
         """Connect, and move bytes until both halves have ended or the client has gone.
 
         Raises:
-            OSError, TimeoutError: the service does not answer.
+            OSError, TimeoutError, SandboxError: the service does not answer.
         """
         async with asyncio.timeout(CONNECT_SECONDS):
-            descriptor = await _connect(service)
+            descriptor = await self._channels.session.connect(service)
         self._connected.set_result(None)
         await first_of(self._started.wait(), self._gone.wait(), self._channels.gone.wait())
         if not self._started.is_set():
@@ -165,32 +166,6 @@ class ForwardChannel(asyncssh.SSHTCPSession[bytes]):
     def _write(self, data: bytes) -> None:
         if not self._channel.is_closing():
             self._channel.write(data)
-
-
-async def _connect(service: Service) -> int:
-    """Return the descriptor of a connection to ``service``, from the first of its addresses that answers.
-
-    Raises:
-        OSError: none does.
-    """
-    loop = asyncio.get_running_loop()
-    addresses = await loop.getaddrinfo(service.host, service.port, type=socket.SOCK_STREAM)
-    failure = OSError("it has no address")
-    for family, kind, protocol, _, address in addresses:
-        connection = socket.socket(family, kind, protocol)
-        try:
-            connection.setblocking(False)
-            await loop.sock_connect(connection, address)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError as error:
-            connection.close()
-            failure = error
-        except BaseException:
-            connection.close()
-            raise
-        else:
-            return connection.detach()
-    raise failure
 
 
 def _half_close(descriptor: int) -> None:

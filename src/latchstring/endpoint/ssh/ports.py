@@ -47,10 +47,17 @@ ANY_PORT: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The address of a service that the customer's policy names. :data:`ANY_PORT` is every port of the host."""
+    """The address of a service that the customer's policy names.
+
+    Attributes:
+        host: a name or an address.
+        port: :data:`ANY_PORT` is every port of the host.
+        every_port: whether the port is one that the engineer chose, of a service that is every port.
+    """
 
     host: str
     port: int
+    every_port: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +130,13 @@ class SessionAccess(GrantedSession, Protocol):
     @property
     def recorder(self) -> ChannelRecorder:
         """Where this session's channels are recorded."""
+
+    async def connect(self, service: Service) -> int:
+        """Return the descriptor of a connection to a service, which does not block.
+
+        Raises:
+            OSError, SandboxError: it does not answer.
+        """
 
     def may_open(self) -> bool:
         """Count one more channel, and return whether it may be opened. What may not leaves no trace in the journal."""

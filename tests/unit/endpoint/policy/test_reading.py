@@ -65,7 +65,6 @@ def test_missing_file_is_all_defaults(tmp_path: Path) -> None:
         ("content_paths = ['/usr']", ("line 1", "content_paths", "hidden")),
         ("[services]\nall = '10.0.0.1:*'", ("line 2", "all", "127.0.0.1")),
         ("[limits]\nmemory = 'much'", ("line 2", "memory", "512M")),
-        ("network = 'none'\n[services]\nall = '127.0.0.1:*'", ("services", "all", "every port")),
         ("content_ports = [5038]", ("line 1", "content_ports")),
         ("content_ports = ['5038']", ("content_ports", "network = 'none'")),
         ("content_ports = ['9-8']", ("line 1", "content_ports", "10000-20000")),

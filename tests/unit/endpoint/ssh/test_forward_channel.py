@@ -25,9 +25,9 @@ def test_a_service_is_found(host: str, port: int, name: str) -> None:
 @pytest.mark.parametrize(
     ("host", "port", "found"),
     [
-        ("127.0.0.1", 3000, ("dev", Service("127.0.0.1", 3000))),
-        ("localhost", 3000, ("dev", Service("127.0.0.1", 3000))),
-        ("dev", 3000, ("dev", Service("127.0.0.1", 3000))),
+        ("127.0.0.1", 3000, ("dev", Service("127.0.0.1", 3000, every_port=True))),
+        ("localhost", 3000, ("dev", Service("127.0.0.1", 3000, every_port=True))),
+        ("dev", 3000, ("dev", Service("127.0.0.1", 3000, every_port=True))),
         ("127.0.0.1", 8088, ("webadmin", Service("127.0.0.1", 8088))),
     ],
 )
