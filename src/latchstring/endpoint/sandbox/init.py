@@ -1,5 +1,8 @@
 """The first process of a sandbox. Runs alone, as ``python -I -S init.py``: it imports the standard library only.
 
+Every session waits for its start, so it takes ``_socket`` and ``_signal``, which ``socket`` and ``signal`` wrap in
+enumerations: that and ``contextlib`` were more than half of the time until it is ready.
+
 It starts children on the agent's request, passes signals on, reports how children ended, and reaps orphans. It is pid 1
 of the session's PID namespace: when it ends, the kernel kills everything that is left in there.
 
@@ -28,15 +31,14 @@ cannot be killed either: the kernel delivers no signal to it that it does not ha
 that Python handles by itself, SIGINT, it ignores.
 """
 
-import array
-import contextlib
+import _signal as signal  # type: ignore[import-not-found]  # typeshed does not have it
+import _socket as socket
 import ctypes
 import errno
 import fcntl
 import os
 import select
-import signal
-import socket
+import struct
 import sys
 import termios
 import time
@@ -51,6 +53,7 @@ SILENCE_SECONDS = 4.0
 CONNECT_SECONDS = 10.0
 MAX_MESSAGE_BYTES = 200_000
 MAX_DESCRIPTORS = 3
+DESCRIPTOR_BYTES = 4
 EXIT_NOT_EXECUTABLE = 126
 EXIT_NOT_FOUND = 127
 
@@ -83,24 +86,23 @@ class Init:
             elif patience == 0.0:  # nothing has come, not even while this process had to wait for its turn
                 return
             if wake_read in ready:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(wake_read, 4096)
+                os.read(wake_read, 4096)
             self._reap()
 
     def _serve_one(self) -> bool:
         """Take one message. Return False at the end of file."""
-        space = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
+        space = socket.CMSG_SPACE(MAX_DESCRIPTORS * DESCRIPTOR_BYTES)
         message, ancillary, _, _ = self._control.recvmsg(MAX_MESSAGE_BYTES, space, socket.MSG_CMSG_CLOEXEC)
-        descriptors = array.array("i")
+        descriptors: list[int] = []
         for level, kind, data in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                descriptors.frombytes(data)
+                descriptors += struct.unpack(f"{len(data) // DESCRIPTOR_BYTES}i", data)
         if not message:
             return False
         operation, identifier, *fields = message.split(b"\0")
         try:
             if operation == b"spawn":
-                self._spawn(identifier, fields, list(descriptors))
+                self._spawn(identifier, fields, descriptors)
             elif operation == b"signal":
                 self._signal(identifier, int(fields[0]))
             elif operation == b"connect":
@@ -134,10 +136,8 @@ class Init:
         if pid == 0:
             try:
                 host, port = fields
-                with socket.create_connection((host.decode(), int(port)), CONNECT_SECONDS) as connection:
-                    connection.setblocking(False)
-                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    self._send(b"connected", identifier, descriptors=(connection.fileno(),))
+                connection = connected(host.decode(), int(port))
+                self._send(b"connected", identifier, descriptors=(connection.fileno(),))
             except OSError as error:
                 number = error.errno if error.errno is not None and error.errno > 0 else errno.EHOSTUNREACH
                 self._send(b"failed", identifier, b"%d" % number)
@@ -159,8 +159,10 @@ class Init:
     def _signal(self, identifier: bytes, number: int) -> None:
         pid = self._pids_by_id.get(identifier)
         if pid is not None:  # not yet reaped, so the number is still this child's
-            with contextlib.suppress(ProcessLookupError, PermissionError):
+            try:
                 os.kill(pid if os.getpgid(pid) != pid else -pid, number)  # in its first moments it leads no group
+            except (ProcessLookupError, PermissionError):
+                return
 
     def _reap(self) -> None:
         while True:
@@ -177,8 +179,31 @@ class Init:
                 self._send(b"exited", identifier, b"%d" % max(code, 0), b"%d" % max(-code, 0))
 
     def _send(self, *fields: bytes, descriptors: tuple[int, ...] = ()) -> None:
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+        packed = struct.pack(f"{len(descriptors)}i", *descriptors)
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, packed)] if descriptors else []
         self._control.sendmsg([b"\0".join(fields)], rights)
+
+
+def connected(host: str, port: int) -> socket.socket:
+    """Return a TCP connection, non-blocking; every address of the host is tried.
+
+    Raises:
+        OSError: of the last address: nobody answers.
+    """
+    failure = OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+    for family, kind, number, _, address in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM):
+        connection = socket.socket(family, kind, number)
+        connection.settimeout(CONNECT_SECONDS)
+        try:
+            connection.connect(address)
+        except OSError as error:
+            failure = error
+            connection.close()
+            continue
+        connection.settimeout(0)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+    raise failure
 
 
 def reset_signals() -> None:
@@ -246,14 +271,15 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     descriptor, _label, *identity = sys.argv[1:]
     control = socket.socket(fileno=int(descriptor))
-    control.set_inheritable(False)
+    os.set_inheritable(control.fileno(), False)
     os.closerange(3, control.fileno())
     os.closerange(control.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
     os.umask(0o022)
     confine(identity)
-    with contextlib.suppress(OSError):
+    try:
         Init(control).run()
-    os._exit(0)
+    finally:
+        os._exit(0)
 
 
 if __name__ == "__main__":
