@@ -2,12 +2,15 @@
 
 import asyncio
 import os
+import statistics
 import time
 from typing import Final
 
 import uvloop
 
 from bench.result import Result
+from latchstring.endpoint.sandbox.confinement import Confinement
+from latchstring.endpoint.sandbox.control_group import Limits
 from latchstring.endpoint.sandbox.environment import session_environment
 from latchstring.endpoint.sandbox.sandbox import Sandbox
 from latchstring.endpoint.sandbox.spec import SandboxSpec
@@ -28,7 +31,8 @@ def run(*, quick: bool) -> list[Result]:
 async def _measure(rounds: int) -> list[Result]:
     twenty = [await _kill(_SESSIONS, _CHILDREN // 2) for _ in range(rounds)]
     many = [await _kill(1, _MANY // 2) for _ in range(rounds)]  # each child is a shell and a sleep
-    starts = [await _start() for _ in range(rounds)]
+    confinement = Confinement()
+    starts = [await _start(confinement) for _ in range(rounds)]
     return [
         Result(
             name=f"kill {_SESSIONS} sessions of {_CHILDREN} processes that ignore signals, p99",
@@ -45,7 +49,7 @@ async def _measure(rounds: int) -> list[Result]:
             must=300,
             at_most=True,
         ),
-        Result(name="start a sandbox, p99", unit="ms", measured=_p99(starts), at_most=True),
+        Result(name="start a sandbox as a grant does, median", unit="ms", measured=statistics.median(starts)),
     ]
 
 
@@ -53,9 +57,9 @@ def _p99(figures: list[float]) -> float:
     return sorted(figures)[min(len(figures) - 1, int(len(figures) * 0.99))]
 
 
-async def _start() -> float:
+async def _start(confinement: Confinement) -> float:
     began = time.perf_counter()
-    sandbox = await Sandbox.start(SandboxSpec())
+    sandbox = await confinement.start(SandboxSpec(), Limits())
     milliseconds = 1000 * (time.perf_counter() - began)
     await sandbox.kill()
     return milliseconds

@@ -43,6 +43,7 @@ def run(*, quick: bool) -> list[Result]:
         root = Path(folder)
         with _site(root / "site") as site, _ways(root, site) as ways:
             rows = [*_bulk(ways, site, rounds=1 if quick else 5), *_open(ways, site, rounds=5 if quick else 25)]
+            rows += _grant(site, rounds=5 if quick else 25)
             return [*rows, *_cut(site, rounds=1 if quick else 5)]
 
 
@@ -114,6 +115,23 @@ def _open(ways: Ways, site: Site, rounds: int) -> list[Result]:
             at_most=True,
         ),
         Result(name="open, ssh … true", unit="ms", measured=times[_OURS], peer_name=_PLAIN, peer=times[_PLAIN]),
+    ]
+
+
+def _grant(site: Site, rounds: int) -> list[Result]:
+    """Open sessions and use each once: what an engineer waits for, sandbox and both logs included."""
+    granted: list[float] = []
+    used: list[float] = []
+    for _ in range(rounds):
+        started = time.monotonic()
+        session = site.open("--for", "1h").json()["id"]
+        granted.append((time.monotonic() - started) * _MS)
+        site.ssh("true")
+        used.append((time.monotonic() - started) * _MS)
+        site.latch("close", session)
+    return [
+        Result(name="latch open, to the grant", unit="ms", measured=statistics.median(granted)),
+        Result(name="latch open, and ssh … true in it", unit="ms", measured=statistics.median(used)),
     ]
 
 
