@@ -31,6 +31,19 @@ def _call(expression: str) -> str:
     )
 
 
+def _connect(door: str) -> str:
+    return f"$PYTHON -c \"import socket; socket.socket(1).connect('{door}'); print('escaped')\" 2>&1 | tail -n 1"
+
+
+DOORS = (
+    "/run/dbus/system_bus_socket",
+    "/run/systemd/private",
+    "/run/systemd/journal/stdout",
+    "/run/docker.sock",
+    "/run/containerd/containerd.sock",
+)
+"""Sockets of programs that would do work outside; where root runs the tests, somebody listens at each."""
+
 ESCAPES = (
     Escape(
         "read what is hidden",
@@ -184,19 +197,11 @@ ESCAPES = (
         NOT_PERMITTED,
         "no CAP_NET_RAW",
     ),
-    Escape("reach D-Bus", "test -e /run/dbus/system_bus_socket && echo escaped || echo none", "none", "masked"),
-    Escape(
-        "reach systemd",
-        "test -e /run/systemd/private && cat /run/systemd/private && echo escaped || echo none",
-        "none",
-        "masked",
-    ),
-    Escape(
-        "reach Docker",
-        "$PYTHON -c \"import socket; socket.socket(1).connect('/run/docker.sock'); print('escaped')\"",
-        f"{NOT_PERMITTED}|{NOT_THERE}|refused",
-        "masked",
-    ),
+    Escape("reach D-Bus", _connect("/run/dbus/system_bus_socket"), NOT_THERE, "its directory is masked"),
+    Escape("reach systemd", _connect("/run/systemd/private"), NOT_THERE, "its directory is masked"),
+    Escape("write into the system's journal", _connect("/run/systemd/journal/stdout"), NOT_THERE, "masked"),
+    Escape("reach Docker", _connect("/run/docker.sock"), f"{NOT_THERE}|refused", "a device is mounted over it"),
+    Escape("reach containerd", _connect("/run/containerd/containerd.sock"), NOT_THERE, "its directory is masked"),
     Escape(
         "plan a job for cron",
         "echo '* * * * * root true' > /etc/cron.d/latchstring-test && echo escaped",

@@ -51,7 +51,8 @@ class Appearances:
         """Stop."""
         if self._descriptor >= 0:
             asyncio.get_running_loop().remove_reader(self._descriptor)
-            os.close(self._descriptor)
+            # In a thread: the kernel waits for whoever looks at its watches, for milliseconds.
+            asyncio.get_running_loop().run_in_executor(None, os.close, self._descriptor)
             self._descriptor = -1
 
     def _readable(self) -> None:
@@ -67,9 +68,13 @@ class Appearances:
 
     def _watch(self) -> None:
         """Watch what there is above each path now. What is watched already is not watched twice."""
+        watched: set[Path] = set()
         for path in self._paths:
             for above in path.parents:
+                if above in watched:
+                    break
                 if self._library.inotify_add_watch(self._descriptor, os.fsencode(above), _WANTED) >= 0:
+                    watched.add(above)
                     break
                 if ctypes.get_errno() not in _GONE:
                     raise OSError(ctypes.get_errno(), f"inotify_add_watch: {above}")

@@ -21,8 +21,8 @@ class Confinement:
     """Starts sandboxes of one kind after another; those that run stay as they were started."""
 
     def __init__(self) -> None:
-        self._late = LateMasks(())
         self._late_for = SandboxSpec()
+        self._late = LateMasks(self._late_for)
         self._numbers = itertools.count(1)
         self._tasks = Tasks()
 
@@ -33,41 +33,43 @@ class Confinement:
             SandboxError: this machine cannot confine a session so; the text says why.
             OSError: the kernel refuses.
         """
-        sandbox = await Sandbox.start(spec)
+        if spec != self._late_for:
+            self._late, self._late_for = LateMasks(spec), spec
+        group = ControlGroup.create(f"{spec.label}-{next(self._numbers)}", limits, current_hierarchies())
         try:
-            self._limit(sandbox, spec, limits)
-            self._hide_later(sandbox, spec)
+            _require_kept(group)
+            sandbox = await self._late.start(lambda: Sandbox.start(spec, join=lambda pid: _limit(pid, group, limits)))
         except BaseException:
-            await sandbox.kill()
+            self._tasks.start(_remove(group), name="end of a control group")
             raise
+        sandbox.kill_also(group.kill)
+        self._tasks.start(_remove_after(sandbox, group), name="end of a control group")
         return sandbox
 
-    def _limit(self, sandbox: Sandbox, spec: SandboxSpec, limits: Limits) -> None:
-        group = ControlGroup.create(f"{spec.label}-{next(self._numbers)}", limits, current_hierarchies())
-        self._tasks.start(_remove_after(sandbox, group), name="end of a control group")
-        if "pids" in group.missing and limits.processes is not None:
-            # Of the account, and in a user namespace of its own, so of the sandbox alone. It does not bind root.
-            resource.prlimit(sandbox.first_pid, resource.RLIMIT_NPROC, (limits.processes, limits.processes))
-        unkept = [_NAMES[controller] for controller in group.missing if controller in _NAMES]
-        if unkept:
-            raise SandboxUnavailableError(
-                f"the policy's [limits] {' and '.join(unkept)} cannot be kept here: that takes an agent that is root, "
-                "and control groups"
-            )
-        group.add(sandbox.first_pid)
-        sandbox.kill_also(group.kill)
 
-    def _hide_later(self, sandbox: Sandbox, spec: SandboxSpec) -> None:
-        if spec.content != self._late_for.content:
-            self._late, self._late_for = LateMasks(spec.content), spec
-        try:
-            self._late.keep(sandbox)
-        except OSError as error:
-            raise SandboxUnavailableError(f"content that appears could not be hidden: {error.strerror}") from error
+def _require_kept(group: ControlGroup) -> None:
+    unkept = [_NAMES[controller] for controller in group.missing if controller in _NAMES]
+    if unkept:
+        raise SandboxUnavailableError(
+            f"the policy's [limits] {' and '.join(unkept)} cannot be kept here: that takes an agent that is root, "
+            "and control groups"
+        )
+
+
+def _limit(pid: int, group: ControlGroup, limits: Limits) -> None:
+    """Limit a sandbox by its first process."""
+    if "pids" in group.missing and limits.processes is not None:
+        # Of the account, and in a user namespace of its own, so of the sandbox alone. It does not bind root.
+        resource.prlimit(pid, resource.RLIMIT_NPROC, (limits.processes, limits.processes))
+    group.add(pid)
 
 
 async def _remove_after(sandbox: Sandbox, group: ControlGroup) -> None:
     await sandbox.wait_reaped()
+    await _remove(group)
+
+
+async def _remove(group: ControlGroup) -> None:
     for seconds in _REMOVALS:
         if group.remove():
             return

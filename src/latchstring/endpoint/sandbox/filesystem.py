@@ -11,6 +11,8 @@ The files of the host are the session's to use, with these exceptions, in the or
 4. Where the machine starts programs by itself (systemd, cron, at), and what the policy says, is read-only.
 5. The doors to programs that would do work for a session outside of it (D-Bus, systemd, containers), and what the
    policy and the agent hide, are masked: a directory by an empty one, a file by a device that cannot be opened.
+
+What of 4 and 5 appears later: ``late_masks``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -61,6 +63,7 @@ _STARTERS: Final = (
     "/var/spool/cron",
 )
 _DOORS: Final = (
+    "/run/systemd",
     "/run/containerd",
     "/run/crio",
     "/run/dbus",
@@ -80,9 +83,8 @@ _DOORS: Final = (
     "/var/lib/lxd",
     "/var/lib/incus",
 )
-_SYSTEMD: Final = Path("/run/systemd")
-_NO_DOOR: Final = "resolve"
-"""In there, and needed to look up names."""
+_NO_DOOR: Final = Path("/run/systemd/resolve")
+"""Behind a door, and needed to look up names."""
 
 
 def mounts(spec: SandboxSpec) -> list[str]:
@@ -92,10 +94,11 @@ def mounts(spec: SandboxSpec) -> list[str]:
         SandboxUnavailableError: a directory of ``spec.masked`` does not exist or is a link.
     """
     own = [_masked_directory(directory) for directory in spec.masked]
-    content = find_masks([*spec.content, *_doors()], current_mounts())
-    hidden = outermost([*own, *content.directories])
-    read_only = sorted({path.resolve() for path in [*spec.read_only, *map(Path, _STARTERS)] if path.exists()})
-    pinned = pinned_ancestors([*hidden, *content.files, *read_only])
+    found = find_masks(paths_to_hide(spec), current_mounts())
+    hidden = outermost([*own, *found.directories])
+    read_only = sorted({path.resolve() for path in paths_to_keep(spec) if path.exists()})
+    missing = [_nearest(path) / path.name for path in spec.content if path in found.missing]
+    pinned = pinned_ancestors([*hidden, *found.files, *read_only, *missing])
     return [
         *("--dev-bind", "/", "/"),
         *(word for place in pinned for word in ("--dev-bind", str(place), str(place))),
@@ -103,8 +106,18 @@ def mounts(spec: SandboxSpec) -> list[str]:
         *("--proc", "/proc", "--ro-bind", _PROC_READ_ONLY, _PROC_READ_ONLY),
         *(word for place in _READ_ONLY_IF_THERE for word in ("--ro-bind-try", place, place)),
         *(word for place in read_only for word in ("--ro-bind", str(place), str(place))),
-        *_hide(hidden, content.files),
+        *_hide(hidden, found.files, _NO_DOOR if _shown(_NO_DOOR, spec) else None),
     ]
+
+
+def paths_to_hide(spec: SandboxSpec) -> tuple[Path, ...]:
+    """Return what must not be reached from inside a sandbox, whether it exists or not."""
+    return (*spec.content, *map(Path, _DOORS))
+
+
+def paths_to_keep(spec: SandboxSpec) -> tuple[Path, ...]:
+    """Return what cannot be changed from inside a sandbox, whether it exists or not."""
+    return (*spec.read_only, *map(Path, _STARTERS))
 
 
 def pinned_ancestors(hidden: Iterable[Path]) -> list[Path]:
@@ -113,14 +126,23 @@ def pinned_ancestors(hidden: Iterable[Path]) -> list[Path]:
     return sorted(above, key=lambda ancestor: (len(ancestor.parts), ancestor))
 
 
-def _doors() -> list[Path]:
-    inside = _SYSTEMD.iterdir() if _SYSTEMD.is_dir() else ()
-    return [*map(Path, _DOORS), *(place for place in inside if place.name != _NO_DOOR)]
+def _nearest(path: Path) -> Path:
+    """Return the nearest directory above ``path`` that exists, resolved."""
+    return next(above for above in path.parents if above.is_dir()).resolve()
 
 
-def _hide(directories: Iterable[Path], files: Iterable[Path]) -> Iterator[str]:
+def _shown(place: Path, spec: SandboxSpec) -> bool:
+    """Return whether a place behind a door may be shown: it is there, and neither it nor what it holds is content."""
+    related = (path for path in spec.content if path.is_relative_to(place) or place.is_relative_to(path))
+    return place.is_dir() and place.resolve() == place and not any(related)
+
+
+def _hide(directories: Iterable[Path], files: Iterable[Path], but: Path | None) -> Iterator[str]:
     for directory in directories:
-        yield from ("--perms", "0555", "--tmpfs", str(directory), "--remount-ro", str(directory))
+        yield from ("--perms", "0555", "--tmpfs", str(directory))
+        if but is not None and directory in but.parents:
+            yield from ("--ro-bind", str(but), str(but))
+        yield from ("--remount-ro", str(directory))
     for file in files:
         yield from ("--ro-bind", "/dev/null", str(file))  # mounted without devices, so it cannot be opened
 

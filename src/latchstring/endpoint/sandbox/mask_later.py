@@ -1,10 +1,11 @@
-"""Hides a path in a sandbox that is running already.
+"""Hides a path, or makes it read-only, in a sandbox that is running already.
 
-Runs alone, as ``python -I -S mask_later.py PID PATH DEVICE INODE``, and ends with status 0 only if the path is hidden.
+Runs alone, as ``python -I -S mask_later.py hide|keep PID PATH DEVICE INODE``, and ends with status 0 only if the path
+is hidden, or cannot be changed.
 
 PID is a process of the sandbox. The path is resolved as a session would, and has to lead to the file that the agent saw
-(its device and inode); a directory is hidden under an empty one, a file under a device that cannot be opened, as at the
-sandbox's start (``filesystem``).
+(its device and inode). As at the sandbox's start (``filesystem``), a directory is hidden under an empty one and a file
+under a device that cannot be opened; what cannot be changed is mounted over itself.
 
 The process enters the sandbox's mount namespace, and before that the user namespace that it belongs to, whose owner we
 are. There ``/proc`` knows nothing of it, so it works from its current directory. It imports the standard library only,
@@ -33,21 +34,47 @@ _LIBRARY = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> int:
-    """Hide what the arguments say."""
-    pid, path, device, inode = sys.argv[1:]
+    """Do what the arguments say."""
+    how, pid, path, device, inode = sys.argv[1:]
+    wanted = (int(device), int(inode))
     enter(int(pid))
     above, name = os.path.split(os.path.realpath(path))
     os.fchdir(os.open(above, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
     status = os.lstat(name)
-    if (status.st_dev, status.st_ino) != (int(device), int(inode)):
+    if (status.st_dev, status.st_ino) != wanted:
         return 1
-    if stat.S_ISDIR(status.st_mode):
+    if how == "keep":
+        return 0 if is_kept(name, wanted) else 1
+    hide(name, directory=stat.S_ISDIR(status.st_mode))
+    return 0
+
+
+def hide(name: str, *, directory: bool) -> None:
+    """Hide an entry of the current directory, which a directory to be hidden becomes.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    if directory:
         os.fchdir(os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
         mount("none", ".", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, "mode=0555,size=4k")
     else:
         mount("/dev/null", name, None, MS_BIND, None)
         mount(None, name, None, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
-    return 0
+
+
+def is_kept(name: str, wanted: tuple[int, int]) -> bool:
+    """Mount an entry of the current directory over itself, read-only, and return whether it is the one that is wanted.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    mount(name, name, None, MS_BIND, None)
+    # A user namespace may not take these away from a mount; those about access times stay by themselves.
+    had = os.statvfs(name).f_flag & (os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC)
+    mount(None, name, None, MS_BIND | MS_REMOUNT | MS_RDONLY | had, None)
+    status = os.lstat(name)
+    return (status.st_dev, status.st_ino) == wanted and bool(os.statvfs(name).f_flag & os.ST_RDONLY)
 
 
 def enter(pid: int) -> None:

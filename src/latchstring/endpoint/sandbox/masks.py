@@ -47,16 +47,16 @@ class Masks:
 
 def find_masks(paths: Iterable[Path], mounts: Iterable[Mount]) -> Masks:
     """Return what hides ``paths``, as the file system is now."""
-    mounts = tuple(mounts)
+    table = MountTable(mounts)
     directories: set[Path] = set()
     files: set[Path] = set()
     missing = []
     for path in paths:
-        real = Path(os.path.realpath(path))
-        if not os.path.lexists(real):
+        real = Path(os.path.realpath(path)) if os.path.lexists(path) else None
+        if real is None or not os.path.lexists(real):
             missing.append(path)
             continue
-        for place in {real, *aliases(real, mounts)}:
+        for place in {real, *table.aliases(real)}:
             if os.path.lexists(place):
                 (directories if place.is_dir() else files).add(place)
     outside = {place for place in files if not any(above in directories for above in place.parents)}
@@ -69,24 +69,29 @@ def outermost(directories: Iterable[Path]) -> list[Path]:
     return sorted(place for place in distinct if not any(above in distinct for above in place.parents))
 
 
-def aliases(real: Path, mounts: Iterable[Mount]) -> Iterator[Path]:
-    """Yield the other places at which ``real``, or a part of it, can be reached."""
-    mounts = tuple(mounts)
-    holder = max(
-        (mount for mount in mounts if real.is_relative_to(mount.point)),
-        key=lambda mount: len(mount.point.parts),
-        default=None,
-    )
-    if holder is None:
-        return
-    inner = holder.root / real.relative_to(holder.point)
-    for mount in mounts:
-        if mount.device != holder.device or mount == holder:
-            continue
-        if inner.is_relative_to(mount.root):
-            yield mount.point / inner.relative_to(mount.root)
-        elif mount.root.is_relative_to(inner):
-            yield mount.point
+class MountTable:
+    """The mounts of a mount namespace, in the kernel's order, to be asked for places."""
+
+    def __init__(self, mounts: Iterable[Mount]) -> None:
+        self._by_point: dict[Path, Mount] = {}
+        self._by_device: dict[str, list[Mount]] = {}
+        for mount in mounts:
+            self._by_point[mount.point] = mount  # a later one at the same place lies on top
+            self._by_device.setdefault(mount.device, []).append(mount)
+
+    def aliases(self, real: Path) -> Iterator[Path]:
+        """Yield the other places at which ``real``, or a part of it, can be reached."""
+        holder = next((self._by_point[place] for place in (real, *real.parents) if place in self._by_point), None)
+        if holder is None:
+            return
+        inner = holder.root / real.relative_to(holder.point)
+        for mount in self._by_device[holder.device]:
+            if mount == holder:
+                continue
+            if inner.is_relative_to(mount.root):
+                yield mount.point / inner.relative_to(mount.root)
+            elif mount.root.is_relative_to(inner):
+                yield mount.point
 
 
 def parse_mounts(text: str) -> list[Mount]:

@@ -80,7 +80,13 @@ class Sandbox:
         namespace.ended.add_done_callback(self._namespace_ended)
 
     @classmethod
-    async def start(cls, spec: SandboxSpec, *, clock: Callable[[], float] = time.monotonic) -> "Sandbox":
+    async def start(
+        cls,
+        spec: SandboxSpec,
+        *,
+        join: Callable[[int], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> "Sandbox":
         """Start a sandbox, which takes tens of milliseconds. If this fails or is cancelled, nothing of it is left.
 
         To be called in the thread of the event loop, which must live as long as the sandbox: the kernel ties
@@ -88,10 +94,12 @@ class Sandbox:
 
         Args:
             spec: what it is to be.
+            join: called in a thread of its own with the pid of the first process, before there can be another.
             clock: monotonic seconds, for :class:`KillReport`.
 
         Raises:
             SandboxUnavailableError: this machine cannot confine a session; the text says why.
+            Exception: what ``join`` raises.
         """
         account = resolve_account(spec.run_as)
         ours, theirs = control_pair()
@@ -107,7 +115,7 @@ class Sandbox:
         sandbox._say_alive()
         try:
             async with asyncio.timeout(START_SECONDS):
-                await sandbox._become_ready()
+                await sandbox._become_ready(join)
         except TimeoutError as error:
             await asyncio.shield(sandbox.kill())
             raise SandboxUnavailableError("the sandbox did not start in time") from error
@@ -234,8 +242,12 @@ class Sandbox:
         ended_at = self._clock() if self._ended_at is None else self._ended_at
         return KillReport(0, max(0.0, ended_at - killed_at))
 
-    async def _become_ready(self) -> None:
+    async def _become_ready(self, join: Callable[[int], None]) -> None:
         await asyncio.shield(self._namespace.identified)
+        if self._namespace.first_pid:
+            await asyncio.to_thread(
+                join, self._namespace.first_pid
+            )  # while init starts, since the kernel takes its time
         await asyncio.wait({self._ready, self._namespace.reaped}, return_when=asyncio.FIRST_COMPLETED)
         if not self._ready.done():
             raise SandboxUnavailableError(f"the sandbox does not start: {self._namespace.complaint}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from latchstring.endpoint.sandbox.masks import Masks, Mount, aliases, current_mounts, find_masks, parse_mounts
+from latchstring.endpoint.sandbox.masks import Masks, Mount, MountTable, current_mounts, find_masks, parse_mounts
 
 ROOT = Mount("8:1", Path("/"), Path("/"))
 VAR = Mount("8:2", Path("/"), Path("/var"))
@@ -21,11 +21,16 @@ VAR = Mount("8:2", Path("/"), Path("/var"))
         ("/var/spool/calls", [ROOT, VAR, Mount("8:2", Path("/lib"), Path("/mnt"))], set()),
         ("/var/spool/calls", [ROOT, VAR, Mount("8:1", Path("/"), Path("/mnt"))], set()),
         ("/var/spool/calls", [ROOT, VAR, Mount("8:2", Path("/"), Path("/mnt"))], {"/mnt/spool/calls"}),
+        (
+            "/var/calls",
+            [ROOT, VAR, Mount("8:3", Path("/"), Path("/var")), Mount("8:3", Path("/calls"), Path("/mnt"))],
+            {"/mnt"},
+        ),
     ],
 )
 def test_other_mounts_of_the_same(path: str, mounts: list[Mount], places: set[str]) -> None:
-    """A bind of a directory above, of the path itself, of a part of it, and a second mount of the file system."""
-    assert {str(place) for place in aliases(Path(path), mounts)} == places
+    """A bind of a directory above, of the path itself, of a part of it; a second mount; a mount over another."""
+    assert {str(place) for place in MountTable(mounts).aliases(Path(path))} == places
 
 
 def test_links_and_kinds(tmp_path: Path) -> None:
