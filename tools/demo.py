@@ -7,6 +7,7 @@ only if every step did what it should. Everything lives in ``.demo/``, which eac
 import argparse
 import json
 import os
+import pwd
 import shlex
 import shutil
 import signal
@@ -132,7 +133,8 @@ def customer_enrols() -> None:
     code = run(
         str(BIN / "latch-controller"), "invite", NAME, "--customer", "Acme Dental", "--data", str(CONTROLLER)
     ).strip()
-    run(str(BIN / "latch-endpoint"), "enroll", code, "--data", str(ENDPOINT))
+    account = pwd.getpwuid(os.getuid()).pw_name  # a customer gives sessions an account of their own
+    run(str(BIN / "latch-endpoint"), "enroll", code, "--run-as", account, "--data", str(ENDPOINT))
 
 
 def people_sign_in(address: str) -> None:

@@ -1,5 +1,7 @@
 """The documentation is true: what README tells people to type works, and the generated pages are up to date."""
 
+import os
+import pwd
 import re
 import shlex
 import subprocess
@@ -32,6 +34,7 @@ def replaced(words: list[str], site: Site, values: dict[str, str]) -> list[str]:
     table = {
         "/var/lib/latch-endpoint": str(site.endpoint_data),
         "/var/lib/latch": str(site.controller_data),
+        "support": pwd.getpwuid(os.geteuid()).pw_name,
         "0.0.0.0:8443": f"127.0.0.1:{site.ports['people']}",
         "0.0.0.0:8444": f"127.0.0.1:{site.ports['tunnel']}",
         "0.0.0.0:7022": f"127.0.0.1:{site.ports['relay']}",

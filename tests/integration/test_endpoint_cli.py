@@ -164,7 +164,14 @@ def test_what_cannot_be_meant_does_not_start(machine: Machine, name: str, text: 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_sessions_as_root_are_warned_of(machine: Machine) -> None:
-    """An agent that is root warns while its sessions would be root too, and the status names their account."""
+    """An agent that is root opens nothing before the policy names an account, and warns if that is root too."""
+    agent = machine.start()
+    assert "no session can be opened: the policy does not say whose account" in agent.text
+    status = machine.run("status", "--json").json()
+    assert status["sessions_run_as"] is None
+    assert "run_as" in status["sandbox_problem"]
+    agent.stop()
+    (machine.data / "policy.toml").write_text('run_as = "root"\n')
     agent = machine.start()
     assert agent.text.count("WARNING sessions run as root") == 1
     assert "run_as" in agent.text

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from parties import ENDPOINT_NAME, Site, wait_until
+from parties import AS_ROOT, ENDPOINT_NAME, Site, wait_until
 
 HOST = f"{ENDPOINT_NAME}.latch"
 MARKER = "call-content-7c1f"
@@ -30,7 +30,7 @@ def spool() -> Iterator[Path]:
 def apply(site: Site, text: str) -> str:
     """Apply a policy, and return what that said."""
     file = site.root / "new.toml"
-    file.write_text(text)
+    file.write_text(AS_ROOT + text)
     return site.customer("policy", "apply", str(file), "--yes").out
 
 
@@ -160,7 +160,7 @@ def test_a_broken_edit_while_running(site: Site) -> None:
     agent = site.endpoint
     assert agent is not None
     policy = site.endpoint_data / "policy.toml"
-    policy.write_text("max_sessions = 7\n")
+    policy.write_text(f"{AS_ROOT}max_sessions = 7\n")
     agent.process.send_signal(signal.SIGHUP)
     wait_until(lambda: "another policy is in force" in agent.text, "the policy to be taken up")
     policy.write_text("max_session = 7\n[capabilities]\nshell = 'refuse'\n")

@@ -51,7 +51,7 @@ from latchstring.endpoint.relay_websockets import RelayWebSockets
 from latchstring.endpoint.renewal import Renewal
 from latchstring.endpoint.sandbox.remains import Remains
 from latchstring.endpoint.sandboxes import Sandboxes
-from latchstring.endpoint.sessions_account import account_warning, sessions_account
+from latchstring.endpoint.sessions_account import account_warning, known_sessions_account
 from latchstring.endpoint.settings import Settings, read_settings
 from latchstring.endpoint.ssh.identity import HostIdentity
 from latchstring.endpoint.ssh.ports import SessionDirectory
@@ -88,7 +88,7 @@ class Agent:
         self._journal = Journal(store, Reserve(directory.journal_reserve), clock)
         self._switch = Switch(directory, clock, boot_id=read_boot_id())
         self._sandboxes = Sandboxes(directory)
-        self._sessions_account = sessions_account(policy)
+        self._sessions_account = known_sessions_account(policy)
         self._lifecycle = Lifecycle(
             endpoint_id=identity.endpoint_id,
             customer_id=identity.enrolment.customer_id,
@@ -220,7 +220,7 @@ class Agent:
         )
 
     def _obey(self, policy: Policy) -> None:
-        self._sessions_account = sessions_account(policy)
+        self._sessions_account = known_sessions_account(policy)
         self._link.set_grace(policy.controller_grace_seconds)
         self._lifecycle.obey(policy)
 

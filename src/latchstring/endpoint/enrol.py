@@ -34,7 +34,9 @@ from latchstring.endpoint.access_file import AccessFile
 from latchstring.endpoint.clock import Clock
 from latchstring.endpoint.data_directory import MARKER, DataDirectory, is_enrolled, marker
 from latchstring.endpoint.enrolment_client import EnrolmentClient
-from latchstring.endpoint.errors import DataDirectoryError, EnrolmentError, one_line
+from latchstring.endpoint.errors import DataDirectoryError, EnrolmentError, UsageFaultError, one_line
+from latchstring.endpoint.sandbox.account import resolve_account
+from latchstring.endpoint.sandbox.errors import SandboxUnavailableError
 from latchstring.protocol.access import AccessMode
 from latchstring.protocol.enrolment import EnrolmentCode, EnrolmentKeys, EnrolmentResponse, sign_enrolment
 from latchstring.protocol.note_keys import NoteKeyError, parse_verifier_key
@@ -67,8 +69,29 @@ class NewKeys:
         )
 
 
-async def enrol(code: EnrolmentCode, path: Path, *, clock: Clock, proxy: str | None = None) -> EnrolmentResponse:
+def parse_run_as(name: str) -> str:
+    """Return the name of the account that sessions are to run as, which has to exist.
+
+    Raises:
+        UsageFaultError: there is no such account, or an agent of this account cannot become it.
+    """
+    try:
+        return resolve_account(name).name
+    except SandboxUnavailableError as error:
+        raise UsageFaultError(f"--run-as: {error}; nothing was changed") from error
+
+
+async def enrol(
+    code: EnrolmentCode, path: Path, *, clock: Clock, proxy: str | None = None, run_as: str | None = None
+) -> EnrolmentResponse:
     """Enrol this machine, and keep everything in a new directory at ``path``. Access is ``ask`` afterwards.
+
+    Args:
+        code: the vendor's.
+        path: the data directory to be.
+        clock: for what is only valid for a time.
+        proxy: an HTTP proxy, to be kept in the settings.
+        run_as: the account of sessions, to be kept in the policy.
 
     Raises:
         EndpointError: it failed; nothing was changed.
@@ -81,7 +104,7 @@ async def enrol(code: EnrolmentCode, path: Path, *, clock: Clock, proxy: str | N
         keys = NewKeys(directory)
         response = await client.enrol(sign_enrolment(code, keys.request(code)), root)
         verify_response(response, root=root, keys=keys, clock=clock)
-        _fill(directory, response, proxy)
+        _fill(directory, response, proxy, run_as)
     return response
 
 
@@ -169,7 +192,7 @@ def _undo(temporary: Path, made: list[Path]) -> None:
             parent.rmdir()
 
 
-def _fill(directory: DataDirectory, response: EnrolmentResponse, proxy: str | None) -> None:
+def _fill(directory: DataDirectory, response: EnrolmentResponse, proxy: str | None, run_as: str | None) -> None:
     certificate = response.client_certificate.encode()
     create_private(directory.tunnel, combine_credentials(directory.new_tunnel_key, certificate))
     directory.new_tunnel_key.unlink()
@@ -177,4 +200,6 @@ def _fill(directory: DataDirectory, response: EnrolmentResponse, proxy: str | No
     AccessFile(directory.access, directory.access_return, boot_id="").write_open(AccessMode.ASK, initial=True)
     if proxy is not None:
         create_private(directory.settings, f"proxy = {json.dumps(proxy)}\n".encode())
+    if run_as is not None:
+        create_private(directory.policy, f"run_as = {json.dumps(run_as)}\n".encode())
     create_private(directory.path / MARKER, marker())

@@ -13,6 +13,7 @@ from latchstring.endpoint.sandbox.remains import Remains, end_remains, label_of
 from latchstring.endpoint.sandbox.sandbox import Sandbox
 from latchstring.endpoint.sandbox.self_test import self_test
 from latchstring.endpoint.sandbox.spec import SandboxSpec
+from latchstring.endpoint.sessions_account import sessions_account
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Sandboxes:
         """Find out whether sessions can be confined here as the policy says. They are refused while they cannot."""
         spec = self._spec(policy)
         try:
+            sessions_account(policy)
             await self_test(spec)
         except (SandboxError, OSError) as error:
             self._tested = None

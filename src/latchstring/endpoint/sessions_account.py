@@ -10,10 +10,24 @@ from latchstring.endpoint.sandbox.account import Account, resolve_account
 from latchstring.endpoint.sandbox.errors import SandboxUnavailableError
 
 
-def sessions_account(policy: Policy) -> Account | None:
-    """Return the account of the sessions' processes; None if there is none, so that no session can be opened."""
+def sessions_account(policy: Policy) -> Account:
+    """Return the account of the sessions' processes: whose the policy says, else the agent's own, unless that is root.
+
+    Raises:
+        SandboxUnavailableError: there is none, so that no session can be opened.
+    """
+    if policy.run_as is None and os.geteuid() == 0:
+        raise SandboxUnavailableError(
+            'the policy does not say whose account sessions run as: put `run_as = "NAME"` into it, an account that '
+            'nothing else on this machine trusts ("root" only if you mean it)'
+        )
+    return resolve_account(policy.run_as)
+
+
+def known_sessions_account(policy: Policy) -> Account | None:
+    """Return the account of the sessions' processes, or None."""
     try:
-        return resolve_account(policy.run_as)
+        return sessions_account(policy)
     except SandboxUnavailableError:
         return None
 
@@ -22,8 +36,8 @@ def account_warning(account: Account, directory: DataDirectory) -> str | None:
     """Return in one line what is dangerous about the sessions' account; None if nothing is."""
     if account.uid == 0:
         return (
-            f'sessions run as root; give them an account of their own with `run_as = "NAME"` in {directory.policy}, '
-            f"then start the agent again"
+            f"sessions run as root, so the promises about the switch and the kill do not hold against an engineer; "
+            f'give them an account of their own with `run_as = "NAME"` in {directory.policy}'
         )
     writable = find_writable_ancestor(directory.path, account)
     if writable is None:

@@ -1,5 +1,6 @@
 """What the customer is told about the sessions' account."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,13 @@ import pytest
 from latchstring.endpoint.data_directory import DataDirectory
 from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.sandbox.account import Account
-from latchstring.endpoint.sessions_account import account_warning, find_writable_ancestor, sessions_account
+from latchstring.endpoint.sandbox.errors import SandboxUnavailableError
+from latchstring.endpoint.sessions_account import (
+    account_warning,
+    find_writable_ancestor,
+    known_sessions_account,
+    sessions_account,
+)
 
 ROOT = Account("root", 0, 0, (), "/root", "/bin/sh")
 SUPPORT = Account("support", 54321, 54321, (54322,), "/", "/bin/sh")
@@ -56,4 +63,16 @@ def test_groups_and_owners(data: Path) -> None:
 
 def test_an_account_that_does_not_exist() -> None:
     """No such account is no warning here: the sandbox's own test says that no session can be opened."""
-    assert sessions_account(Policy(run_as="nobody-is-called-this")) is None
+    assert known_sessions_account(Policy(run_as="nobody-is-called-this")) is None
+
+
+@pytest.mark.parametrize(("uid", "given"), [(0, False), (os.geteuid() or 65534, True)])
+def test_root_only_by_the_policys_word(monkeypatch: pytest.MonkeyPatch, uid: int, *, given: bool) -> None:
+    """Without a word of the policy, sessions run as the agent's account, and as root never."""
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    if given:
+        assert sessions_account(Policy()).uid == uid
+    else:
+        with pytest.raises(SandboxUnavailableError, match='run_as = "NAME"'):
+            sessions_account(Policy())
+        assert sessions_account(Policy(run_as="root")).uid == 0

@@ -190,7 +190,7 @@ def _doubts(checked: "Policy") -> list[str]:
     if not checked.content_paths:
         doubts.append("content_paths is empty: sessions can read recordings, voicemail and chats")
     if checked.run_as is None:
-        doubts.append("run_as is missing: sessions run as the account of the agent")
+        doubts.append("run_as is missing: sessions run as the agent's own account, and not at all if that is root")
     return doubts
 
 

@@ -1,6 +1,7 @@
 # ruff: noqa: PLC0415 - what a command does is imported when it runs, so that `--help` is quick
 """``enroll`` and ``run``."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -20,11 +21,15 @@ Examples:
 )
 @click.argument("code")
 @click.option("--proxy", metavar="URL", help="An HTTP proxy on the way to the controller; kept in endpoint.toml.")
+@click.option(
+    "--run-as", metavar="NAME", help="The account that sessions run as, which nothing else trusts; kept in policy.toml."
+)
 @data_option
-def enroll(*, code: str, proxy: str | None, path: Path) -> None:
+def enroll(*, code: str, proxy: str | None, run_as: str | None, path: Path) -> None:
     """Enrol this machine with the one-time CODE from the vendor.
 
-    All keys are made here and never leave. Afterwards access is `ask`: nobody gets in without your yes.
+    All keys are made here and never leave. Afterwards access is `ask`: nobody gets in without your yes. An agent that
+    runs as root lets nobody in at all until the policy names the account that sessions run as (--run-as).
 
     While the command runs, other accounts of this machine can read a CODE that was typed as its argument: give `-`
     where that matters.
@@ -32,7 +37,7 @@ def enroll(*, code: str, proxy: str | None, path: Path) -> None:
     import asyncio
 
     from latchstring.endpoint.clock import SystemClock
-    from latchstring.endpoint.enrol import enrol
+    from latchstring.endpoint.enrol import enrol, parse_run_as
     from latchstring.endpoint.errors import EnrolmentError, UsageFaultError
     from latchstring.endpoint.proxies import parse_proxy
     from latchstring.protocol.enrolment import EnrolmentCodeError, parse_enrolment_code
@@ -41,15 +46,23 @@ def enroll(*, code: str, proxy: str | None, path: Path) -> None:
         parsed = parse_enrolment_code(_ask_for_code() if code == "-" else code)
         if proxy is not None:
             parse_proxy(proxy)
+        if run_as is not None:
+            parse_run_as(run_as)
     except EnrolmentCodeError as error:
         raise EnrolmentError(str(error)) from error
     except ValueError as error:
         raise UsageFaultError(f"--proxy: {error}") from error
-    response = asyncio.run(enrol(parsed, absolute(path), clock=SystemClock(), proxy=proxy))
+    response = asyncio.run(enrol(parsed, absolute(path), clock=SystemClock(), proxy=proxy, run_as=run_as))
     click.echo(
         f"enrolled as {response.endpoint_name} of {response.customer_name} with {response.controller_name}; "
         f"access is ask. Next: latch-endpoint run --data {path}"
     )
+    if run_as is None and os.geteuid() == 0:
+        click.echo(
+            f'an agent that runs as root lets nobody in before {path}/policy.toml says `run_as = "NAME"`, the account '
+            "of sessions",
+            err=True,
+        )
 
 
 def _ask_for_code() -> str:

@@ -152,7 +152,7 @@ class Policy(Frozen):
         engineers: whose requests are accepted, by e-mail address; None is everybody's whom the vendor vouches for.
         capabilities: what is granted, asked for or refused, by capability; see :meth:`ruling`.
         services: what may be forwarded to, name to address.
-        run_as: the account of the sessions' processes; None is the agent's own.
+        run_as: the account of the sessions' processes; None is the agent's own, and if that is root, there are none.
         content_paths: what no session can read, files or directories.
         content_ports: of this machine, which carry content or can be asked for it: no session reaches them.
         read_only_paths: what no session can change.

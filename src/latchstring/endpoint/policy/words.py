@@ -31,7 +31,7 @@ def _lines(policy: Policy) -> Iterator[tuple[str, str]]:
         ruled = [known for known in policy.known_capabilities() if policy.ruling(known) is ruling]
         yield label, ", ".join(ruled) or "nothing"
     yield "services", ", ".join(f"{name} = {_address(service)}" for name, service in policy.services.items()) or "none"
-    yield "run as", policy.run_as or "the agent's own account"
+    yield "run as", policy.run_as or "the agent's own account; nobody gets in if that is root"
     yield "hidden", ", ".join(policy.content_paths) or "nothing beside the agent's own files"
     yield "ports", ", ".join(map(_ports, policy.content_ports)) or "none are out of reach by themselves"
     yield "read-only", ", ".join(policy.read_only_paths) or "nothing beside the kernel's settings"
