@@ -5,6 +5,7 @@ controller, an endpoint and an engineer, and runs their commands as people do.
 """
 
 import atexit
+import contextlib
 import functools
 import itertools
 import json
@@ -12,6 +13,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -29,6 +31,9 @@ ENDPOINT_NAME = "acme-pbx1"
 CUSTOMER = "Acme Dental"
 READY_SECONDS = 30.0
 COMMAND_SECONDS = 60.0
+
+AS_ROOT = 'run_as = "root"\n' if os.geteuid() == 0 else ""
+"""What a policy has to say where these tests run as root, so that there are sessions."""
 
 _LISTENERS = ("people", "tunnel", "relay")
 _FIRST_PORT = 12000
@@ -58,7 +63,7 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = READY_S
             return result
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {seconds:g} s for: {what}")
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,8 @@ class Site:
     root: Path
     wrapper: tuple[str, ...] = ()
     """Put before the endpoint's and the engineer's programs, such as ``faketime``."""
+    endpoint_program: tuple[str, ...] = (str(BIN / "latch-endpoint"),)
+    """What runs as ``latch-endpoint``."""
     controller: Party | None = None
     endpoint: Party | None = None
     ports: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in _LISTENERS})
@@ -202,7 +209,8 @@ class Site:
 
     def customer(self, *arguments: str, **options: Any) -> Finished:
         """Run ``latch-endpoint``."""
-        return self.run(*self.wrapper, "latch-endpoint", *arguments, "--data", str(self.endpoint_data), **options)
+        data = ("--data", str(self.endpoint_data))
+        return self.run(*self.wrapper, *self.endpoint_program, *arguments, *data, **options)
 
     def latch(self, *arguments: str, **options: Any) -> Finished:
         """Run ``latch``."""
@@ -236,14 +244,18 @@ class Site:
         """Invite the endpoint and take up the invitation."""
         code = self.vendor("invite", ENDPOINT_NAME, "--customer", CUSTOMER).out.strip()
         self.customer("enroll", code)
+        if AS_ROOT:
+            policy = self.endpoint_data / "policy.toml"
+            policy.write_text(AS_ROOT)
+            policy.chmod(0o600)
 
     def start_endpoint(self, *, online: bool = True) -> Party:
         """Run the endpoint, and wait until it is ready (and connected)."""
-        command = [*self.wrapper, str(BIN / "latch-endpoint"), "run", "--data", str(self.endpoint_data)]
+        command = [*self.wrapper, *self.endpoint_program, "run", "--data", str(self.endpoint_data)]
         self.endpoint = Party(command, self.root / "endpoint.log", self.environment())
         self.endpoint.wait_for("ready")
         if online:
-            wait_until(self.endpoint_online, "the endpoint to be online")
+            self.endpoint.wait_for(" INFO connected to ")
         return self.endpoint
 
     def endpoint_online(self) -> bool:
@@ -274,8 +286,15 @@ class Site:
 
     def wait_for_state(self, session_id: str, state: str, seconds: float = READY_SECONDS) -> dict[str, Any]:
         """Wait until the controller says that the session is in ``state``."""
-        wait_until(lambda: self.session(session_id)["state"] == state, f"{session_id} to be {state}", seconds)
+        wait_until(lambda: self._stored_state(session_id) == state, f"{session_id} to be {state}", seconds)
         return self.session(session_id)
+
+    def _stored_state(self, session_id: str) -> str | None:
+        """Look into the controller's database: a command in its place would keep a processor busy while we wait."""
+        database = f"file:{self.controller_data}/controller.sqlite3?mode=ro"
+        with contextlib.closing(sqlite3.connect(database, uri=True, timeout=5)) as connection:
+            row = connection.execute("SELECT state FROM sessions WHERE id = ?", (session_id,)).fetchone()
+        return None if row is None else str(row[0])
 
     @contextmanager
     def ssh_running(self, command: str) -> Iterator[subprocess.Popen[str]]:
@@ -297,24 +316,65 @@ class Site:
 
     @classmethod
     @contextmanager
-    def running(cls, root: Path, wrapper: tuple[str, ...] = ()) -> Iterator["Site"]:
-        """A site of which controller and endpoint run and the engineer is signed in; access is ``ask``."""
-        site = cls(root, wrapper)
+    def running(cls, root: Path, wrapper: tuple[str, ...] = (), **fields: Any) -> Iterator["Site"]:
+        """A site of which controller and endpoint run and the engineer is signed in; access is ``ask``.
+
+        An ordinary one is a copy of one that this test process made before, with its ports, unless those are taken.
+        """
+        template = _site_template() if (cls, wrapper, fields) == (Site, (), {}) else None
+        if template is None or not template.turn.acquire(blocking=False):
+            template = None
+        site = cls(root, wrapper, **fields)
         try:
-            site.initialise()
+            if template is None:
+                site.initialise()
+            else:
+                template.copy_to(site)
             site.start_controller()
-            site.enroll()
+            if template is None:
+                site.enroll()
             site.start_endpoint()
-            site.login()
+            if template is None:
+                site.login()
             yield site
         finally:
             site.close()
+            if template is not None:
+                template.turn.release()
 
     def close(self) -> None:
         """Stop what runs."""
         for party in (self.endpoint, self.controller):
             if party is not None:
                 party.stop()
+
+
+class _SiteTemplate:
+    """A site that was enrolled and signed in to once, and does not run. ``turn`` is whose site has its ports."""
+
+    def __init__(self) -> None:
+        self.turn = threading.Lock()
+        self._site = Site(Path(tempfile.mkdtemp(prefix="latchstring-template-")))
+        atexit.register(shutil.rmtree, self._site.root, ignore_errors=True)
+        try:
+            self._site.initialise()
+            self._site.start_controller()
+            self._site.enroll()
+            self._site.login()
+        finally:
+            self._site.close()
+
+    def copy_to(self, site: Site) -> None:
+        """Make another site the same."""
+        site.ports = dict(self._site.ports)
+        for name in ("home", "controller", "endpoint", "engineer"):
+            shutil.copytree(self._site.root / name, site.root / name)
+        site.ssh_config.write_text(self._site.ssh_config.read_text().replace(str(self._site.root), str(site.root)))
+
+
+@functools.cache
+def _site_template() -> _SiteTemplate:
+    return _SiteTemplate()
 
 
 @functools.cache

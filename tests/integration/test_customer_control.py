@@ -1,6 +1,7 @@
 """The customer decides: ask, approve, narrow, refuse, end, and the switch."""
 
 import json
+import signal
 import time
 
 import pytest
@@ -122,15 +123,26 @@ def test_off_cuts_everything_and_stays_off(site: Site) -> None:
     site.open(status=3)
 
 
-def test_off_with_the_controller_down(site: Site) -> None:
-    """``access off`` needs no controller; what happened is reported when it comes back."""
+@pytest.mark.parametrize("command", [("access", "off"), ("end",)])
+@pytest.mark.parametrize("trouble", [signal.SIGKILL, signal.SIGSTOP], ids=["controller dead", "network silent"])
+def test_a_kill_without_the_controller(site: Site, trouble: signal.Signals, command: tuple[str, ...]) -> None:
+    """A kill needs neither controller nor network; it is proven at once, and reported when they come back."""
     session_id = site.open_session()
+    site.ssh("(trap '' HUP INT TERM; setsid sleep 954321 > /dev/null 2>&1 &)")
+    assert processes_with("sleep\0954321")
     assert site.controller is not None
-    site.controller.kill()
-    site.customer("access", "off")
-    assert site.customer("sessions", "--json").json()["sessions"] == []
-    site.start_controller()
-    assert site.wait_for_state(session_id, "ended_by_customer")["reason"] == "access_off"
+    site.controller.process.send_signal(trouble)  # its relay carries the sessions' bytes, so they stop as well
+    site.customer(*command, *([session_id] if command == ("end",) else []))
+    assert not processes_with("sleep\0954321")
+    ended = site.customer("journal", "--json").json()["entries"][-1]["event"]
+    assert (ended["type"], ended["processes_left"]) == ("session.ended", 0)
+    assert ended["kill_milliseconds"] < 1000
+    if trouble is signal.SIGSTOP:
+        site.controller.process.send_signal(signal.SIGCONT)
+    else:
+        site.controller.kill()
+        site.start_controller()
+    site.wait_for_state(session_id, "ended_by_customer")
 
 
 def test_off_with_a_stopped_agent(site: Site) -> None:
