@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 RUNTIME_PACKAGES := openssh-client openssh-server openssh-sftp-server bubblewrap rsync
-TEST_PACKAGES := faketime
+TEST_PACKAGES := faketime git tmux ansible-core
 BENCH_PACKAGES := haproxy
 
 .DEFAULT_GOAL := help

@@ -136,11 +136,11 @@ class Init:
         if pid == 0:
             try:
                 host, port = fields
-                connection = connected(host.decode(), int(port))
+                connection = connected(host, int(port))
                 self._send(b"connected", identifier, descriptors=(connection.fileno(),))
-            except OSError as error:
-                number = error.errno if error.errno is not None and error.errno > 0 else errno.EHOSTUNREACH
-                self._send(b"failed", identifier, b"%d" % number)
+            except Exception as error:  # noqa: BLE001 - whoever asked has to get an answer
+                number = getattr(error, "errno", None) or 0
+                self._send(b"failed", identifier, b"%d" % (number if number > 0 else errno.EHOSTUNREACH))
             finally:
                 os._exit(0)
 
@@ -184,8 +184,10 @@ class Init:
         self._control.sendmsg([b"\0".join(fields)], rights)
 
 
-def connected(host: str, port: int) -> socket.socket:
+def connected(host: bytes, port: int) -> socket.socket:
     """Return a TCP connection, non-blocking; every address of the host is tried.
+
+    The host stays bytes: for text Python would load a codec, from where the account may not be able to read.
 
     Raises:
         OSError: of the last address: nobody answers.
