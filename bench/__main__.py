@@ -8,7 +8,7 @@ from typing import Final
 
 from bench.result import Result, format_table, write_json
 
-BENCHMARKS: Final = ("connect_start", "relay", "session", "kill")
+BENCHMARKS: Final = ("connect_start", "idle", "relay", "session", "kill")
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "latest.json"
 
 

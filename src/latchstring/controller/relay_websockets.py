@@ -12,9 +12,10 @@ from typing import Final, Protocol
 from aiohttp import web
 
 from latchstring.controller.https.admission import Admission, AdmissionLimits, source_of
+from latchstring.controller.relay_websocket_stream import AIOHTTP_LIMIT, AiohttpStream
 from latchstring.protocol.problems import ProblemCode, ProblemError
 from latchstring.streams.carried_socket import CarriedSocket
-from latchstring.streams.websocket_carrier import AIOHTTP_LIMIT, WebSocketCarrier
+from latchstring.streams.websocket_carrier import WebSocketCarrier
 
 LIMITS: Final = AdmissionLimits(total=1_000, per_source=128)
 _CLOSE_SECONDS: Final = 2.0
@@ -69,7 +70,9 @@ class RelayWebSockets:
             await socket.prepare(request)
             self.counters["accepted"] += 1
             # The relay closes for good only when there is nobody left on the other side.
-            carrier = WebSocketCarrier(socket, abort=transport.abort, monotonic=self._monotonic, leave_seconds=0.0)
+            carrier = WebSocketCarrier(
+                AiohttpStream(socket), abort=transport.abort, monotonic=self._monotonic, leave_seconds=0.0
+            )
             self._relay.admit(carrier.held, source)
             await carrier.run()
         finally:

@@ -5,15 +5,19 @@ for the controller. On and ask: the journal first, then the file; what cannot be
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Final, Literal
 
+from latchstring.endpoint import inotify
 from latchstring.endpoint.access_file import Setting
 from latchstring.endpoint.clock import Clock
 from latchstring.endpoint.errors import EndpointError, RefusedError
+from latchstring.endpoint.inotify import Inotify
 from latchstring.endpoint.journal.journal import Journal
 from latchstring.endpoint.lifecycle import Lifecycle
 from latchstring.endpoint.policy.schema import Policy
@@ -21,11 +25,13 @@ from latchstring.endpoint.session import Ending
 from latchstring.endpoint.switch import Switch
 from latchstring.protocol.access import AccessMode
 from latchstring.protocol.endings import Reason
-from latchstring.protocol.events import AccessChanged
+from latchstring.protocol.endpoint_events import AccessChanged
 from latchstring.protocol.times import format_time
 
-LOOK_SECONDS: Final = 1.0
-"""How often the switch's file is looked at, in case somebody has removed it by hand."""
+LOOK_SECONDS: Final = 10.0
+"""How often the clock is looked at while the switch has a time: the loop's stands still while the machine sleeps."""
+_TOUCHES: Final = inotify.CREATED | inotify.DELETED | inotify.MOVED_FROM | inotify.MOVED_TO
+_LOSSES: Final = inotify.SELF_DELETED | inotify.SELF_MOVED
 _JOURNAL_SECONDS: Final = 1.0
 
 By = Literal["customer_cli", "policy", "timer"]
@@ -56,7 +62,13 @@ class AccessControl:
     """Moves the switch of a running agent, and lets time move it."""
 
     def __init__(
-        self, switch: Switch, lifecycle: Lifecycle, journal: Journal, clock: Clock, *, policy: Callable[[], Policy]
+        self,
+        switch: Switch,
+        lifecycle: Lifecycle,
+        journal: Journal,
+        clock: Clock,
+        *,
+        policy: Callable[[], Policy],
     ) -> None:
         self._switch = switch
         self._lifecycle = lifecycle
@@ -64,6 +76,7 @@ class AccessControl:
         self._clock = clock
         self._policy = policy
         self._seen = switch.mode
+        self._touched = asyncio.Event()
         self._times_off = 0
 
     @property
@@ -125,15 +138,46 @@ class AccessControl:
         _log.info("access is %s", mode)
         return setting
 
-    async def run(self) -> None:
-        """Notice that a time has run out, or that somebody removed the file, until cancelled."""
-        while True:
-            setting = self._switch.setting
-            if setting.mode is not self._seen:
-                await self._moved_by_itself(setting)
-                continue
-            left = LOOK_SECONDS if setting.seconds_left is None else max(setting.seconds_left, 0.0)
-            await asyncio.sleep(min(left, LOOK_SECONDS))
+    def look(self) -> None:
+        """Have :meth:`run` look whether the switch has moved by itself."""
+        self._touched.set()
+
+    async def run(self, directory: Path) -> None:
+        """Notice that a time has run out, or that somebody removed the file, until cancelled.
+
+        Args:
+            directory: where the file is.
+        """
+        watch = self._watch(directory)
+        try:
+            while True:
+                self._touched.clear()
+                setting = self._switch.setting
+                if setting.mode is not self._seen:
+                    await self._moved_by_itself(setting)
+                    continue
+                left = None if setting.seconds_left is None else min(max(setting.seconds_left, 0.0), LOOK_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS if watch is None else left):
+                        await self._touched.wait()
+        finally:
+            if watch is not None:
+                watch.close()
+
+    def _watch(self, directory: Path) -> Inotify | None:
+        """Have the kernel tell when the file is touched, or lost with a directory; None if it does not."""
+        watch = None
+        try:
+            watch = Inotify(self.look)
+            watch.watch(directory, _TOUCHES | _LOSSES)
+            for above in directory.parents:
+                watch.watch(above, _LOSSES)
+        except OSError as error:
+            _log.info("nothing tells of the switch's file (%s), so it is looked at", error)
+            if watch is not None:
+                watch.close()
+            return None
+        return watch
 
     def _write_off(self, seconds: int | None) -> str | None:
         try:

@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -50,15 +49,15 @@ from latchstring.endpoint.relay_ways import RelayWays
 from latchstring.endpoint.relay_websockets import RelayWebSockets
 from latchstring.endpoint.renewal import Renewal
 from latchstring.endpoint.sandbox.remains import Remains
+from latchstring.endpoint.sandbox.sandbox import Sandbox
 from latchstring.endpoint.sandboxes import Sandboxes
 from latchstring.endpoint.sessions_account import account_warning, known_sessions_account
 from latchstring.endpoint.settings import Settings, read_settings
 from latchstring.endpoint.ssh.identity import HostIdentity
-from latchstring.endpoint.ssh.ports import SessionDirectory
-from latchstring.endpoint.ssh.server import serve_session_socket
+from latchstring.endpoint.ssh_service import SshService
 from latchstring.endpoint.switch import Switch
 from latchstring.protocol.endings import HAPPENINGS, Reason
-from latchstring.protocol.events import AgentStarted, AgentStopped, SessionEnded
+from latchstring.protocol.endpoint_events import AgentStarted, AgentStopped, SessionEnded
 from latchstring.protocol.messages import DialFailed
 from latchstring.protocol.session_state import SessionState, next_state
 
@@ -78,7 +77,7 @@ class Agent:
         self._identity = identity
         self._settings = settings
         self._clock = clock
-        self._host_identity = load_host_identity(directory, identity)
+        self._ssh = SshService(load_host_identity(directory, identity), identity.enrolment.ssh_user_ca)
         store = JournalStore(
             directory.journal,
             endpoint_id=identity.endpoint_id,
@@ -94,7 +93,7 @@ class Agent:
             customer_id=identity.enrolment.customer_id,
             policy=policy,
             mode=lambda: self._switch.mode,
-            start_sandbox=self._sandboxes.start,
+            start_sandbox=self._start_sandbox,
             journal=self._journal,
             clock=clock,
         )
@@ -112,7 +111,7 @@ class Agent:
             self._journal,
             relay=relay,
             connect=self._relay_ways.connect,
-            serve=self._serve,
+            serve=self._ssh.serve,
             report=self._report,
         )
         self._link = ControllerLink(
@@ -162,8 +161,8 @@ class Agent:
         await self._sandboxes.test(self._policy.policy)
         await self._local.start()
         self._run(self._journal.wait_failed(), "journal")
-        self._run(self._access.run(), "switch")
-        self._run(enforce_deadlines(self._lifecycle, self._clock), "deadlines")
+        self._run(self._access.run(self._directory.path), "switch")
+        self._run(enforce_deadlines(self._lifecycle, self._clock, self._access.look), "deadlines")
         self._connecting.append(asyncio.create_task(self._channel.run(), name="control channel"))
         await self._channel.attempted.wait()
 
@@ -233,13 +232,9 @@ class Agent:
     def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._running.append(asyncio.create_task(work, name=name))
 
-    async def _serve(self, connection: socket.socket, sessions: SessionDirectory) -> None:
-        await serve_session_socket(
-            connection,
-            identity=self._host_identity,
-            user_ca=self._identity.enrolment.ssh_user_ca,
-            sessions=sessions,
-        )
+    async def _start_sandbox(self, policy: Policy) -> Sandbox:
+        self._ssh.prepare()
+        return await self._sandboxes.start(policy)
 
     def _find_proxy(self, host: str) -> Proxy | None:
         return find_proxy(self._settings.proxy, host)

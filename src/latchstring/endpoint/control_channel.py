@@ -6,19 +6,19 @@ anywhere.
 """
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from collections.abc import Callable
 from typing import Final, Protocol
 
-import aiohttp
-from aiohttp import ClientWebSocketResponse, WSMessage, WSMsgType
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from latchstring.certs.keyfiles import KeyFileError
 from latchstring.endpoint.backoff import LAST_CEILING, Backoff
 from latchstring.endpoint.clock import Clock
-from latchstring.endpoint.connection_faults import connection_fault
-from latchstring.endpoint.controller_websocket import connect_websocket
+from latchstring.endpoint.controller_websocket import NoWayError, connect_websocket
 from latchstring.endpoint.errors import EnrolmentError, JournalError, one_line
 from latchstring.endpoint.identity import Identity
 from latchstring.endpoint.journal.journal import Journal
@@ -51,7 +51,7 @@ from latchstring.protocol.token_bucket import TokenBucket
 
 CONNECT_SECONDS: Final = 20.0
 WELCOME_SECONDS: Final = 15.0
-_CLOSE_SECONDS: Final = 2.0
+_CLOSE_SECONDS: Final = 0.5
 _LIVE_LIMIT_SECONDS: Final = 2.0
 """The longest wait between attempts while sessions are live: somebody is working."""
 _MESSAGES_PER_SECOND: Final = 20.0
@@ -121,7 +121,7 @@ class ControlChannel:
         self._clock = clock
         self._backoff = backoff
         self._find_proxy = find_proxy
-        self._socket: ClientWebSocketResponse | None = None
+        self._socket: ClientConnection | None = None
         self._welcomed_at: float | None = None
         self._last_failure = ""
         self.attempted = asyncio.Event()
@@ -157,8 +157,8 @@ class ControlChannel:
         if self._socket is None or not self.connected:
             return
         try:
-            await self._socket.send_str(encode_message(message))
-        except (ConnectionError, aiohttp.ClientError) as error:
+            await self._socket.send(encode_message(message))
+        except ConnectionClosed as error:
             _log.debug("a message was not sent: %s", error)
 
     async def _attempt(self) -> ChannelFailedError:
@@ -167,38 +167,37 @@ class ControlChannel:
             await self._connect_and_talk()
         except ChannelFailedError as error:
             return error
-        except (KeyFileError, EnrolmentError, JournalError, ValueError) as error:
-            return ChannelFailedError(str(error))
         except ssl.SSLCertVerificationError as error:
             return _untrusted(error)
-        except aiohttp.ClientConnectorCertificateError as error:
-            return _untrusted(error.certificate_error)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            return ChannelFailedError(connection_fault(error))
+        except ConnectionClosed:
+            return ChannelFailedError("the connection was closed")
+        except (KeyFileError, EnrolmentError, JournalError, ValueError, NoWayError) as error:
+            return ChannelFailedError(str(error))
+        except (WebSocketException, OSError) as error:
+            return ChannelFailedError(one_line(str(error)) or "no answer in time")
         finally:
             self._socket = None
         return ChannelFailedError("the connection was closed")
 
     async def _connect_and_talk(self) -> None:
-        async with aiohttp.ClientSession() as session:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                socket = await connect_websocket(
-                    session,
-                    self._identity,
-                    CONTROL_PATH,
-                    find_proxy=self._find_proxy,
-                    heartbeat=HEARTBEAT_SECONDS,
-                    max_msg_size=MAX_MESSAGE_BYTES,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS),
-                )
-            async with socket:
-                self._socket = socket
-                await self._talk(socket)
+        async with asyncio.timeout(CONNECT_SECONDS):
+            socket = await connect_websocket(
+                self._identity,
+                CONTROL_PATH,
+                find_proxy=self._find_proxy,
+                ping_interval=HEARTBEAT_SECONDS,
+                ping_timeout=HEARTBEAT_SECONDS / 2,
+                close_timeout=_CLOSE_SECONDS,
+                max_size=MAX_MESSAGE_BYTES,
+            )
+        async with socket:
+            self._socket = socket
+            await self._talk(socket)
 
-    async def _talk(self, socket: ClientWebSocketResponse) -> None:
-        await socket.send_str(encode_message(self._user.hello()))
+    async def _talk(self, socket: ClientConnection) -> None:
+        await socket.send(encode_message(self._user.hello()))
         async with asyncio.timeout(WELCOME_SECONDS):
-            welcome = _decode(await socket.receive())
+            welcome = _decode(await socket.recv())
         if isinstance(welcome, Goodbye):
             raise self._dismissed(welcome)
         if not isinstance(welcome, Welcome):
@@ -206,7 +205,7 @@ class ControlChannel:
         self._check_welcome(welcome)
 
         async def send_report(message: FromEndpoint) -> None:
-            await socket.send_str(encode_message(message))
+            await socket.send(encode_message(message))
 
         reports = ReportSender(self._journal, send_report, welcome.acknowledged)
         await self._journal.acknowledge(welcome.acknowledged)
@@ -244,10 +243,10 @@ class ControlChannel:
         _log.info("connected to %s", self._identity.enrolment.controller_name)
         self._user.welcomed()
 
-    async def _read(self, socket: ClientWebSocketResponse, reports: ReportSender) -> None:
+    async def _read(self, socket: ClientConnection, reports: ReportSender) -> None:
         bucket = TokenBucket(rate=_MESSAGES_PER_SECOND, burst=_MESSAGES_BURST, now=self._clock.monotonic())
         while True:
-            message = _decode(await socket.receive())
+            message = _decode(await socket.recv())
             match message:
                 case Acknowledged():
                     await reports.acknowledge(message.next_sequence)
@@ -311,12 +310,8 @@ def _untrusted(error: Exception) -> ChannelFailedError:
     return ChannelFailedError(f"its certificate is not trusted ({reason}); is this machine's clock right?")
 
 
-def _decode(frame: WSMessage) -> FromController:
-    if frame.type is WSMsgType.TEXT:
-        try:
-            return decode_from_controller(frame.data)
-        except MessageError as error:
-            raise ChannelFailedError("the controller says something that is not understood") from error
-    if frame.type is WSMsgType.BINARY:
-        raise ChannelFailedError("the controller says something that is not understood")
-    raise ChannelFailedError("the connection was closed")
+def _decode(frame: str | bytes) -> FromController:
+    if isinstance(frame, str):
+        with contextlib.suppress(MessageError):
+            return decode_from_controller(frame)
+    raise ChannelFailedError("the controller says something that is not understood")

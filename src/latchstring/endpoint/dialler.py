@@ -24,7 +24,7 @@ from latchstring.protocol.dial import (
     encode_preamble,
     parse_status,
 )
-from latchstring.protocol.events import SessionConnectionRefused
+from latchstring.protocol.endpoint_events import SessionConnectionRefused
 from latchstring.protocol.messages import DialFailed, DialFailure, DialRelay
 
 MAX_DIALS: Final = 64

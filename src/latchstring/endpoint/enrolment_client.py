@@ -12,15 +12,15 @@ import hmac
 import ssl
 from typing import Final
 
-import aiohttp
 from pydantic import ValidationError
 
 from latchstring.certs.errors import CertificateError
 from latchstring.certs.fingerprints import format_fingerprint
 from latchstring.certs.tls_contexts import client_context, unverified_bootstrap_context
 from latchstring.certs.x509_verify import verify_root
-from latchstring.endpoint.connection_faults import connection_fault
 from latchstring.endpoint.errors import EndpointError, EnrolmentError, RefusedError, UnreachableError, one_line
+from latchstring.endpoint.https_request import AnswerTooLongError, NotHttpError, send_request
+from latchstring.endpoint.outbound import connect_outbound, connection_fault
 from latchstring.endpoint.proxies import find_proxy
 from latchstring.protocol.api import API_PREFIX, MAX_BODY_BYTES, RootResponse
 from latchstring.protocol.enrolment import EnrolmentCode, EnrolmentRequest, EnrolmentResponse
@@ -82,47 +82,31 @@ class EnrolmentClient:
             raise EnrolmentError("the controller's answer is none that this version knows; update it") from error
 
     async def _request(self, method: str, path: str, context: ssl.SSLContext, body: bytes | None) -> bytes:
-        address = self._code.address
+        address, host, port = self._code.address, self._code.host, self._code.port
         try:
-            proxy = find_proxy(self._proxy, address.rpartition(":")[0])
-        except ValueError as error:
-            raise EnrolmentError(f"the proxy's address is wrong: {error}") from error
-        timeout = aiohttp.ClientTimeout(total=_TOTAL_SECONDS)
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session,
-                session.request(
-                    method,
-                    f"https://{address}{API_PREFIX}{path}",
-                    ssl=context,
-                    data=body,
-                    headers=headers,
-                    allow_redirects=False,
-                    proxy=None if proxy is None else proxy.url,
-                ) as response,
-            ):
-                content = await _read_bounded(response)
-                status = response.status
+            async with asyncio.timeout(_TOTAL_SECONDS):
+                connection = await connect_outbound(host, port, lambda host: find_proxy(self._proxy, host))
+                status, content = await send_request(
+                    connection,
+                    context,
+                    host,
+                    method=method,
+                    target=f"{API_PREFIX}{path}",
+                    body=body,
+                    limit=MAX_BODY_BYTES,
+                )
         except ssl.SSLCertVerificationError as error:
             raise _untrusted(address, error) from error
-        except aiohttp.ClientConnectorCertificateError as error:
-            raise _untrusted(address, error.certificate_error) from error
-        except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-            reason = connection_fault(error)
+        except AnswerTooLongError as error:
+            raise EnrolmentError("the controller's answer is too long") from error
+        except (NotHttpError, OSError) as error:
+            reason = connection_fault(error, host, port)
             raise UnreachableError(f"the controller at {address} cannot be reached: {reason}") from error
+        except ValueError as error:
+            raise EnrolmentError(f"the proxy's address is wrong: {error}") from error
         if status not in _ANSWERED:
             raise _refusal(address, status, content)
         return content
-
-
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
-    content = b""
-    while chunk := await response.content.read(MAX_BODY_BYTES):
-        content += chunk
-        if len(content) > MAX_BODY_BYTES:
-            raise EnrolmentError("the controller's answer is too long")
-    return content
 
 
 def _untrusted(address: str, error: Exception) -> EnrolmentError:

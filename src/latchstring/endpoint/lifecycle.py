@@ -39,7 +39,8 @@ from latchstring.protocol.access import AccessMode
 from latchstring.protocol.canonical_json import canonical_json
 from latchstring.protocol.durations import format_duration
 from latchstring.protocol.endings import EXPLANATIONS, Reason
-from latchstring.protocol.events import DecidedBy, SessionAsked, SessionGranted, SessionRefused
+from latchstring.protocol.endpoint_events import SessionAsked, SessionGranted, SessionRefused
+from latchstring.protocol.event_fields import DecidedBy
 from latchstring.protocol.grants import MIN_DURATION_SECONDS, Offer, grant_from_offer
 
 _STOPPED_AS: Final[Mapping[Reason, Reason]] = {

@@ -16,7 +16,7 @@ from latchstring.endpoint.policy.narrowing import clearly_narrowed
 from latchstring.endpoint.policy.reading import read_own_policy, read_policy_document
 from latchstring.endpoint.policy.schema import Policy
 from latchstring.protocol.canonical_json import canonical_json
-from latchstring.protocol.events import PolicyChanged, PolicyRefused
+from latchstring.protocol.endpoint_events import PolicyChanged, PolicyRefused
 
 By = Literal["customer_cli", "file"]
 

@@ -11,11 +11,10 @@ _DEFAULT_PORT: Final = 3128
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """An HTTP proxy. ``url`` is the whole, as aiohttp takes it; credentials are never printed."""
+    """An HTTP proxy. Credentials are never printed."""
 
     host: str
     port: int
-    url: str = field(repr=False)
     authorization: str | None = field(repr=False)
     """The value of ``Proxy-Authorization``, if the address has credentials."""
 
@@ -33,7 +32,7 @@ def parse_proxy(url: str) -> Proxy:
         raise ValueError("not the address of a proxy; write it like http://proxy.example.test:3128") from error
     if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/"):
         raise ValueError("not the address of an HTTP proxy; write it like http://proxy.example.test:3128")
-    return Proxy(host=parts.hostname, port=port or _DEFAULT_PORT, url=parts.geturl(), authorization=_basic(parts))
+    return Proxy(host=parts.hostname, port=port or _DEFAULT_PORT, authorization=_basic(parts))
 
 
 def find_proxy(configured: str | None, host: str) -> Proxy | None:

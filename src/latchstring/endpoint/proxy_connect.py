@@ -37,4 +37,4 @@ async def open_tunnel(connection: socket.socket, proxy: Proxy, host: str, port: 
     version, _, rest = answer.partition(b" ")
     if not version.startswith(b"HTTP/1.") or not rest.startswith(b"2"):
         status = rest[:3].decode("ascii", "replace")
-        raise ProxyRefusedError(f"the proxy refuses the connection to the relay (HTTP status {status})")
+        raise ProxyRefusedError(f"the proxy refuses the connection to {target} (HTTP status {status})")

@@ -4,7 +4,8 @@ import itertools
 
 from latchstring.endpoint.journal.journal import Journal
 from latchstring.endpoint.ssh.ports import ChannelEnd, ChannelRefusal
-from latchstring.protocol.events import ChannelClosed, ChannelKind, ChannelOpened, ChannelRefused
+from latchstring.protocol.endpoint_events import ChannelClosed, ChannelOpened, ChannelRefused
+from latchstring.protocol.event_fields import ChannelKind
 
 
 class JournalChannelRecorder:

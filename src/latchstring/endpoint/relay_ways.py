@@ -6,15 +6,14 @@ is slower, so it is said, and the straight way is tried again now and then.
 """
 
 import asyncio
-import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from latchstring.endpoint.errors import one_line
+from latchstring.endpoint.outbound import connect_outbound
 from latchstring.endpoint.proxies import Proxy
-from latchstring.endpoint.proxy_connect import open_tunnel
 from latchstring.endpoint.relay_address import RelayAddress
 from latchstring.endpoint.relay_way import RelayWay
 
@@ -65,7 +64,7 @@ class RelayWays:
         if self._closed_at is None or self._monotonic() - self._closed_at >= AGAIN_SECONDS:
             try:
                 async with asyncio.timeout(DIRECT_SECONDS):
-                    connection = await self._connect_directly()
+                    connection = await connect_outbound(self._relay.host, self._relay.port, self._find_proxy)
             except (OSError, ValueError) as error:  # a time-out is an OSError
                 self._closed_at = self._monotonic()
                 reason = one_line(str(error)) or f"no answer in {DIRECT_SECONDS:.0f} s"
@@ -96,42 +95,3 @@ class RelayWays:
             elif self.last is not None:
                 _log.info("the relay can be reached directly again")
         self.last = way
-
-    async def _connect_directly(self) -> socket.socket:
-        proxy = self._find_proxy(self._relay.host)
-        if proxy is None:
-            return await connect_tcp(self._relay.host, self._relay.port)
-        connection = await connect_tcp(proxy.host, proxy.port)
-        try:
-            await open_tunnel(connection, proxy, self._relay.host, self._relay.port)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-
-async def connect_tcp(host: str, port: int) -> socket.socket:
-    """Return a connection to the first of the host's addresses that answers.
-
-    Raises:
-        OSError: none does.
-    """
-    loop = asyncio.get_running_loop()
-    failure: OSError = OSError(f"{host} has no address")
-    for family, kind, number, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        connection = socket.socket(family, kind | socket.SOCK_CLOEXEC, number)
-        try:
-            connection.setblocking(False)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            await loop.sock_connect(connection, address)
-        except OSError as error:
-            connection.close()
-            failure = error
-        except BaseException:
-            with contextlib.suppress(OSError):
-                connection.close()
-            raise
-        else:
-            return connection
-    raise failure

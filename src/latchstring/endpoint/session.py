@@ -20,7 +20,7 @@ from latchstring.endpoint.sandbox.sandbox import Sandbox
 from latchstring.endpoint.service_connection import connect_directly
 from latchstring.endpoint.ssh.ports import ChannelRefusal, LiveConnection, RefusedError, Service
 from latchstring.protocol.endings import HAPPENINGS, Reason
-from latchstring.protocol.events import SessionConnected, SessionDisconnected, SessionEnded, SessionNarrowed
+from latchstring.protocol.endpoint_events import SessionConnected, SessionDisconnected, SessionEnded, SessionNarrowed
 from latchstring.protocol.grants import Grant
 from latchstring.protocol.session_state import LIVE, Happening, SessionState, next_state
 

@@ -170,3 +170,25 @@ class SessionEnded(Frozen):
     reason: Reason
     processes_left: Count
     kill_milliseconds: Count
+
+
+EndpointEvent = Annotated[
+    AgentStarted
+    | AgentStopped
+    | AccessChanged
+    | SessionAsked
+    | SessionGranted
+    | SessionRefused
+    | SessionNarrowed
+    | PolicyChanged
+    | PolicyRefused
+    | SessionConnected
+    | SessionConnectionRefused
+    | SessionDisconnected
+    | ChannelOpened
+    | ChannelRefused
+    | ChannelClosed
+    | SessionEnded,
+    Field(discriminator="type"),
+]
+"""What an endpoint reports, signed."""

@@ -50,11 +50,27 @@ class EnrolmentProofError(ValueError):
 
 @dataclass(frozen=True)
 class EnrolmentCode:
-    """What an enrolment code says. ``root_sha256`` is over the DER of the controller's root certificate."""
+    """What an enrolment code says.
+
+    Attributes:
+        address: ``host:port`` of the controller's listener for people.
+        root_sha256: over the DER of the controller's root certificate.
+        secret: what the enrolment's key is derived from.
+    """
 
     address: str
     root_sha256: bytes
     secret: bytes = field(repr=False)
+
+    @property
+    def host(self) -> str:
+        """The host of the address; an IPv6 address without brackets."""
+        return self.address.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port of the address."""
+        return int(self.address.rpartition(":")[2])
 
     def encode(self) -> str:
         """Return the code as text."""

@@ -53,6 +53,7 @@ from latchstring.protocol.endpoint_events import (
     ChannelClosed,
     ChannelOpened,
     ChannelRefused,
+    EndpointEvent,
     PolicyChanged,
     PolicyRefused,
     SessionAsked,
@@ -183,27 +184,6 @@ ControllerEvent = Annotated[
     Field(discriminator="type"),
 ]
 """What the controller says itself."""
-
-EndpointEvent = Annotated[
-    AgentStarted
-    | AgentStopped
-    | AccessChanged
-    | SessionAsked
-    | SessionGranted
-    | SessionRefused
-    | SessionNarrowed
-    | PolicyChanged
-    | PolicyRefused
-    | SessionConnected
-    | SessionConnectionRefused
-    | SessionDisconnected
-    | ChannelOpened
-    | ChannelRefused
-    | ChannelClosed
-    | SessionEnded,
-    Field(discriminator="type"),
-]
-"""What an endpoint reports, signed."""
 
 AuditEvent = Annotated[ControllerEvent | EndpointEvent, Field(discriminator="type")]
 """Every event that a log can hold."""

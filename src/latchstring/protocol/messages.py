@@ -17,6 +17,7 @@ Flow::
 Reports repeat from the first that was not acknowledged, so a connection may die anywhere. Versions: 1 is the first.
 """
 
+import functools
 from enum import StrEnum
 from typing import Annotated, Final, Literal, TypeVar
 
@@ -24,7 +25,7 @@ from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from latchstring.protocol.access import AccessMode
 from latchstring.protocol.endings import Reason
-from latchstring.protocol.events import Count, Version
+from latchstring.protocol.event_fields import Count, Version
 from latchstring.protocol.grants import Frozen
 from latchstring.protocol.grants import Offer as OfferBody
 from latchstring.protocol.ids import DialId, EndpointId, SessionId
@@ -177,8 +178,15 @@ FromController = Annotated[
     Field(discriminator="type"),
 ]
 
-_from_endpoint: TypeAdapter[FromEndpoint] = TypeAdapter(FromEndpoint)
-_from_controller: TypeAdapter[FromController] = TypeAdapter(FromController)
+
+@functools.cache
+def _from_endpoint() -> TypeAdapter[FromEndpoint]:
+    return TypeAdapter(FromEndpoint)  # made when needed: either party decodes only what the other says
+
+
+@functools.cache
+def _from_controller() -> TypeAdapter[FromController]:
+    return TypeAdapter(FromController)
 
 
 def encode_message(message: FromEndpoint | FromController) -> str:
@@ -192,7 +200,7 @@ def decode_from_endpoint(frame: str) -> FromEndpoint:
     Raises:
         MessageError: it is none.
     """
-    return _decode(_from_endpoint, frame)
+    return _decode(_from_endpoint(), frame)
 
 
 def decode_from_controller(frame: str) -> FromController:
@@ -201,7 +209,7 @@ def decode_from_controller(frame: str) -> FromController:
     Raises:
         MessageError: it is none.
     """
-    return _decode(_from_controller, frame)
+    return _decode(_from_controller(), frame)
 
 
 def _decode(adapter: TypeAdapter[_Message], frame: str) -> _Message:

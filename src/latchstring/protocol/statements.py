@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import Field, StringConstraints, ValidationError
 
 from latchstring.protocol.canonical_json import canonical_json
-from latchstring.protocol.events import Count, EndpointEvent
+from latchstring.protocol.endpoint_events import EndpointEvent
+from latchstring.protocol.event_fields import Count
 from latchstring.protocol.grants import Frozen
 from latchstring.protocol.ids import EndpointId
 from latchstring.protocol.times import Timestamp

@@ -9,37 +9,41 @@ import contextlib
 import select
 import socket
 from collections.abc import Callable
-from typing import Any, Final, Protocol
-
-from aiohttp import WSCloseCode, WSMessage, WSMsgType
+from typing import Final, Protocol
 
 from latchstring.protocol.relay_websocket import MAX_STREAM_MESSAGE_BYTES
 from latchstring.streams.carried_socket import CarriedSocket, carried_pair
 
 PING_SECONDS: Final = 20.0
 SILENCE_SECONDS: Final = 120.0
-AIOHTTP_LIMIT: Final = MAX_STREAM_MESSAGE_BYTES + 1
-"""For aiohttp's ``max_msg_size``, which is the first size that it refuses."""
+CLOSE_IN_ORDER: Final = 1000
+CLOSE_UNSUPPORTED: Final = 1003
+"""Status codes of RFC 6455, section 7.4.1."""
 _CHUNK_BYTES: Final = MAX_STREAM_MESSAGE_BYTES
 
 
 class StreamWebSocket(Protocol):
-    """What is needed of aiohttp's WebSockets; pings must not be answered by themselves (``autoping=False``)."""
+    """What is needed of a library's WebSocket. It answers pings, and closes by itself when a message is too long."""
 
-    async def receive(self) -> WSMessage:
-        """Return the next message; at the end, and after it, one that says so."""
+    async def receive(self) -> bytes | str | None:
+        """Return the next message, binary or text; None at the end, and after it."""
 
-    async def send_bytes(self, data: bytes, /) -> None:
-        """Send a binary message, and wait while much is under way."""
+    async def send(self, data: bytes, /) -> None:
+        """Send a binary message, and wait while much is under way.
 
-    async def ping(self, message: bytes = b"", /) -> None:
-        """Send a ping."""
+        Raises:
+            OSError: the connection is gone.
+        """
 
-    async def pong(self, message: bytes = b"", /) -> None:
-        """Send a pong."""
+    async def ping(self, heard: Callable[[], None], /) -> None:
+        """Send a ping, and have ``heard`` called when the peer answers.
 
-    async def close(self, *, code: int) -> Any:
-        """Close in order."""
+        Raises:
+            OSError: the connection is gone.
+        """
+
+    async def close(self, code: int, /) -> None:
+        """Close in order. Raises nothing."""
 
 
 class WebSocketCarrier:
@@ -74,7 +78,7 @@ class WebSocketCarrier:
         self._was_reset = False
         self._blocked = False
         self._heard = monotonic()
-        self._code: int = WSCloseCode.OK
+        self._code = CLOSE_IN_ORDER
         self.held, self._ours = carried_pair(on_reset=self._reset, on_close=self._holder_closed.set)
 
     async def run(self) -> None:
@@ -92,7 +96,7 @@ class WebSocketCarrier:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._ours.close()
         if not self._was_reset:
-            await self._websocket.close(code=self._code)
+            await self._websocket.close(self._code)
 
     def _reset(self) -> None:
         self._was_reset = True
@@ -101,29 +105,23 @@ class WebSocketCarrier:
     async def _to_websocket(self) -> None:
         loop = asyncio.get_running_loop()
         while data := await loop.sock_recv(self._ours, _CHUNK_BYTES):
-            await self._websocket.send_bytes(data)
-        await self._websocket.send_bytes(b"")
+            await self._websocket.send(data)
+        await self._websocket.send(b"")
         if not _is_closed(self._ours):
             await self._holder_closed.wait()
         async with asyncio.timeout(self._leave_seconds):
             await self._peer_ended.wait()
 
     async def _from_websocket(self) -> None:
-        while True:
-            message = await self._websocket.receive()
-            self._heard = self._monotonic()
-            match message.type:
-                case WSMsgType.BINARY if not self._peer_ended.is_set():
-                    await self._take(message.data)
-                case WSMsgType.PING:
-                    await self._websocket.pong(message.data)
-                case WSMsgType.PONG:
-                    continue
-                case WSMsgType.BINARY | WSMsgType.TEXT:
-                    self._code = WSCloseCode.UNSUPPORTED_DATA
-                    return
-                case _:  # it closed, or sent what aiohttp itself refuses
-                    return
+        while (message := await self._websocket.receive()) is not None:
+            self._note_life()
+            if isinstance(message, str) or self._peer_ended.is_set():
+                self._code = CLOSE_UNSUPPORTED
+                return
+            await self._take(message)
+
+    def _note_life(self) -> None:
+        self._heard = self._monotonic()
 
     async def _take(self, data: bytes) -> None:
         """Hand on what the peer said. A holder who is gone takes nothing more; what it said still goes out."""
@@ -134,14 +132,14 @@ class WebSocketCarrier:
             else:
                 self._ours.shutdown(socket.SHUT_WR)
         self._blocked = False
-        self._heard = self._monotonic()
+        self._note_life()
         if not data:
             self._peer_ended.set()
 
     async def _keep_alive(self) -> None:
         while self._blocked or self._monotonic() - self._heard < SILENCE_SECONDS:
             await asyncio.sleep(PING_SECONDS)
-            await self._websocket.ping()
+            await self._websocket.ping(self._note_life)
 
 
 def _is_closed(connection: socket.socket) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from endpoint_parts import House, make_house
+from latchstring.endpoint import access_control
 from latchstring.endpoint.access_control import AccessControl
 from latchstring.endpoint.errors import EndpointError, JournalUnavailableError, RefusedError
 from latchstring.endpoint.policy.schema import Policy
@@ -129,19 +130,33 @@ async def test_a_disk_that_refuses(controlled: Controlled, monkeypatch: pytest.M
     assert controlled.changes() == [ON, ASK, OFF]
 
 
-@pytest.mark.parametrize("by_hand", [True, False])
-async def test_moved_by_itself(controlled: Controlled, *, by_hand: bool) -> None:
-    """When the time is up, or somebody removed the file, sessions end as they do at any off."""
+def _no_inotify(_: object) -> None:
+    raise OSError(24, "Too many open files")
+
+
+@pytest.mark.parametrize("how", ["its time is up", "no file", "no directory", "nothing tells"])
+async def test_moved_by_itself(controlled: Controlled, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the time is up, or somebody took the file away, sessions end as they do at any off, and at once."""
     house = controlled.house
+    if how == "nothing tells":
+        monkeypatch.setattr(access_control, "LOOK_SECONDS", 0.05)
+        monkeypatch.setattr(access_control, "Inotify", _no_inotify)
     await controlled.control.turn_off()
-    await controlled.control.open(ON, seconds=3600)
+    await controlled.control.open(ON, seconds=3600 if how == "its time is up" else None)
     await house.offered()
-    if by_hand:
-        house.directory.access.unlink()
-    else:
-        house.clock.elapsed = 3600
-    task = asyncio.create_task(controlled.control.run())
+    task = asyncio.create_task(controlled.control.run(house.directory.path))
+    await asyncio.sleep(0)  # it looks, and then waits
+    match how:
+        case "its time is up":
+            house.clock.elapsed = 3600
+            controlled.control.look()
+        case "no directory":
+            house.directory.path.rename(house.directory.path.with_name("elsewhere"))
+        case _:
+            house.directory.access.unlink()
     await asyncio.wait_for(house.sandboxes[0].ended.wait(), 5)
+    if how == "no directory":
+        house.directory.path.with_name("elsewhere").rename(house.directory.path)
     await house.lifecycle.settle()
     await house.journal.flush(5)
     task.cancel()
@@ -155,7 +170,7 @@ async def test_on_falls_back_to_ask(controlled: Controlled) -> None:
     await controlled.control.open(ON, seconds=3600)
     await house.offered(duration_seconds=7200)
     house.clock.elapsed = 3600
-    task = asyncio.create_task(controlled.control.run())
+    task = asyncio.create_task(controlled.control.run(house.directory.path))
     await house.journal.wait_longer_than(2)
     task.cancel()
     assert controlled.changes() == [ON, ASK]

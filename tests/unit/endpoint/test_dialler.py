@@ -11,8 +11,8 @@ import pytest
 from endpoint_parts import House, make_house, session_id
 from latchstring.endpoint import dialler as dialler_module
 from latchstring.endpoint.dialler import Dialler
+from latchstring.endpoint.outbound import connect_tcp
 from latchstring.endpoint.relay_address import RelayAddress
-from latchstring.endpoint.relay_ways import connect_tcp
 from latchstring.endpoint.ssh.ports import SessionDirectory
 from latchstring.protocol.access import AccessMode
 from latchstring.protocol.dial import PREAMBLE_BYTES, Role, Status, parse_preamble, verify_preamble

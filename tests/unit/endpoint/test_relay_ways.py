@@ -10,7 +10,7 @@ import pytest
 
 from endpoint_parts import FakeClock
 from http_proxy import http_proxy
-from latchstring.endpoint import relay_ways
+from latchstring.endpoint import outbound, relay_ways
 from latchstring.endpoint.proxies import Proxy, parse_proxy
 from latchstring.endpoint.relay_address import RelayAddress
 from latchstring.endpoint.relay_way import RelayWay
@@ -106,7 +106,7 @@ async def test_around_a_silent_firewall(place: Place, monkeypatch: pytest.Monkey
         await asyncio.Event().wait()
         raise AssertionError
 
-    monkeypatch.setattr(relay_ways, "connect_tcp", never)
+    monkeypatch.setattr(outbound, "connect_tcp", never)
     assert await place.way() is RelayWay.WEBSOCKET
 
 

@@ -1,21 +1,25 @@
-"""Streams between two sockets, with a real WebSocket of aiohttp between two carriers."""
+"""Streams between two sockets, with real WebSockets of both libraries: the controller's and the endpoint's."""
 
 import asyncio
 import contextlib
 import os
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
 
+from latchstring.controller.relay_websocket_stream import AIOHTTP_LIMIT, AiohttpStream
+from latchstring.endpoint.relay_websockets import WebSocketStream
 from latchstring.protocol.relay_websocket import MAX_STREAM_MESSAGE_BYTES
 from latchstring.streams import websocket_carrier
 from latchstring.streams.carried_socket import CarriedSocket, reset_on_close
-from latchstring.streams.websocket_carrier import AIOHTTP_LIMIT, WebSocketCarrier
+from latchstring.streams.websocket_carrier import StreamWebSocket, WebSocketCarrier
 from relay_parties import on_both_loops
 
 SECONDS = 10
@@ -42,32 +46,68 @@ class Line:
         return websocket, carrier.held, task
 
 
+LIBRARIES = ("aiohttp", "websockets")
+Serve = Callable[[StreamWebSocket, Callable[[], None]], Awaitable[None]]
+
+
 @contextlib.asynccontextmanager
-async def carrying() -> AsyncIterator[Line]:
-    """Run the server."""
+async def carrying(library: str) -> AsyncIterator[Line]:
+    """Run a server, whose WebSockets are those of ``library``."""
     carriers: asyncio.Queue[tuple[WebSocketCarrier, asyncio.Task[None]]] = asyncio.Queue()
+
+    async def carry(websocket: StreamWebSocket, abort: Callable[[], None]) -> None:
+        carrier = WebSocketCarrier(websocket, abort=abort, monotonic=time.monotonic, leave_seconds=0.5)
+        task = asyncio.create_task(carrier.run())
+        carriers.put_nowait((carrier, task))
+        await asyncio.wait({task})
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with (
+            aiohttp.ClientSession() as client,
+            (serving_aiohttp if library == "aiohttp" else serving_websockets)(listener, carry),
+        ):
+            yield Line(listener.getsockname()[1], carriers, client)
+
+
+@contextlib.asynccontextmanager
+async def serving_aiohttp(listener: socket.socket, carry: Serve) -> AsyncIterator[None]:
+    """Serve as the controller does."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         websocket = web.WebSocketResponse(autoping=False, max_msg_size=AIOHTTP_LIMIT, timeout=0.5)
         await websocket.prepare(request)
         assert request.transport is not None
-        carrier = WebSocketCarrier(
-            websocket, abort=request.transport.abort, monotonic=time.monotonic, leave_seconds=0.5
-        )
-        task = asyncio.create_task(carrier.run())
-        carriers.put_nowait((carrier, task))
-        await asyncio.wait({task})
+        await carry(AiohttpStream(websocket), request.transport.abort)
         return websocket
 
     application = web.Application()
     application.router.add_get("/", handle)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        await web.SockSite(runner, listener).start()
-        async with aiohttp.ClientSession() as client:
-            yield Line(listener.getsockname()[1], carriers, client)
-        await runner.cleanup()
+    await web.SockSite(runner, listener).start()
+    yield
+    await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def serving_websockets(listener: socket.socket, carry: Serve) -> AsyncIterator[None]:
+    """Serve with what the endpoint dials with."""
+
+    async def handle(websocket: ServerConnection) -> None:
+        stream = WebSocketStream(websocket)
+        await carry(stream, stream.abort)
+
+    async with serve(
+        handle,
+        sock=listener,
+        compression=None,
+        ping_interval=None,
+        close_timeout=0.5,
+        max_size=MAX_STREAM_MESSAGE_BYTES,
+        max_queue=4,
+        write_limit=65536,
+    ):
+        yield
 
 
 async def read_all(connection: socket.socket) -> bytes:
@@ -94,10 +134,15 @@ async def hear_all(websocket: aiohttp.ClientWebSocketResponse) -> tuple[bytes, b
 async def test_two_carriers_make_one_line() -> None:
     """Megabytes go both ways at once, each direction ends by itself, and both carriers then end in order."""
     loop = asyncio.get_running_loop()
-    async with carrying() as line:
-        websocket, there, there_task = await line.peer()
-        here_carrier = WebSocketCarrier(websocket, abort=lambda: None, monotonic=time.monotonic, leave_seconds=0.5)
+    async with carrying("aiohttp") as line:
+        websocket = await connect(
+            f"ws://127.0.0.1:{line.port}/", compression=None, ping_interval=None, max_size=MAX_STREAM_MESSAGE_BYTES
+        )
+        carrier, there_task = await asyncio.wait_for(line.carriers.get(), SECONDS)
+        stream = WebSocketStream(websocket)
+        here_carrier = WebSocketCarrier(stream, abort=stream.abort, monotonic=time.monotonic, leave_seconds=0.5)
         here, here_task = here_carrier.held, asyncio.create_task(here_carrier.run())
+        there = carrier.held
         sent = {here: os.urandom(3_000_001), there: os.urandom(2_000_003)}
 
         async def send(connection: CarriedSocket) -> None:
@@ -114,10 +159,11 @@ async def test_two_carriers_make_one_line() -> None:
 
 
 @on_both_loops
-async def test_an_end_leaves_the_other_direction_open() -> None:
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_an_end_leaves_the_other_direction_open(library: str) -> None:
     """After the peer's end its stream is ended here and the answer still goes out, with its own end."""
     loop = asyncio.get_running_loop()
-    async with carrying() as line:
+    async with carrying(library) as line:
         websocket, held, task = await line.peer()
         await websocket.send_bytes(b"question")
         await websocket.send_bytes(b"")
@@ -129,9 +175,10 @@ async def test_an_end_leaves_the_other_direction_open() -> None:
 
 
 @on_both_loops
-async def test_a_holder_who_is_gone_gives_the_peer_a_little_time() -> None:
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_a_holder_who_is_gone_gives_the_peer_a_little_time(library: str) -> None:
     """After a close for good the peer hears the end; one that goes on is left after a while."""
-    async with carrying() as line:
+    async with carrying(library) as line:
         websocket, held, task = await line.peer()
         held.close()
         await websocket.send_bytes(b"anybody there?")
@@ -140,10 +187,11 @@ async def test_a_holder_who_is_gone_gives_the_peer_a_little_time() -> None:
 
 
 @on_both_loops
-async def test_a_reset_throws_away_what_is_buffered() -> None:
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_a_reset_throws_away_what_is_buffered(library: str) -> None:
     """With megabytes under way to a peer that does not read, a reset ends the connection without them."""
     loop = asyncio.get_running_loop()
-    async with carrying() as line:
+    async with carrying(library) as line:
         websocket, held, task = await line.peer()
         sending = asyncio.create_task(loop.sock_sendall(held, bytes(50_000_000)))
         await asyncio.wait({sending}, timeout=0.5)
@@ -167,9 +215,10 @@ async def test_a_reset_throws_away_what_is_buffered() -> None:
         ("too long", aiohttp.WSCloseCode.MESSAGE_TOO_BIG),
     ],
 )
-async def test_what_the_protocol_does_not_allow(kind: str, code: int) -> None:
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_what_the_protocol_does_not_allow(library: str, kind: str, code: int) -> None:
     """A text, bytes after the end, and a message beyond the limit each close the WebSocket and the stream."""
-    async with carrying() as line:
+    async with carrying(library) as line:
         websocket, held, task = await line.peer()
         match kind:
             case "text":
@@ -185,9 +234,10 @@ async def test_what_the_protocol_does_not_allow(kind: str, code: int) -> None:
         held.close()
 
 
-async def test_the_longest_message_passes() -> None:
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_the_longest_message_passes(library: str) -> None:
     """A message of exactly the limit is taken."""
-    async with carrying() as line:
+    async with carrying(library) as line:
         websocket, held, task = await line.peer()
         await websocket.send_bytes(bytes(MAX_STREAM_MESSAGE_BYTES))
         await websocket.send_bytes(b"")
@@ -197,11 +247,12 @@ async def test_the_longest_message_passes() -> None:
         await asyncio.wait_for(task, SECONDS)
 
 
-async def test_life_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_life_signs(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pings go out and come back; a peer that says nothing for too long is left, also if it only reads."""
     monkeypatch.setattr(websocket_carrier, "PING_SECONDS", 0.05)
     monkeypatch.setattr(websocket_carrier, "SILENCE_SECONDS", 0.5)
-    async with carrying() as line:
+    async with carrying(library) as line:
         websocket, held, task = await line.peer()
         await websocket.ping(b"are you there?")
         kinds: set[WSMsgType] = set()
@@ -214,9 +265,10 @@ async def test_life_signs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @on_both_loops
-async def test_a_connection_that_breaks_ends_the_stream() -> None:
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_a_connection_that_breaks_ends_the_stream(library: str) -> None:
     """When the peer's connection breaks, the holder sees the end, and nothing is raised."""
-    async with carrying() as line:
+    async with carrying(library) as line:
         websocket, held, task = await line.peer()
         await websocket.send_bytes(b"so far")
         assert await asyncio.get_running_loop().sock_recv(held, 99) == b"so far"

@@ -3,7 +3,7 @@
 from latchstring.endpoint.journal.commitments import Opening
 from latchstring.protocol.durations import format_duration
 from latchstring.protocol.endings import EXPLANATIONS
-from latchstring.protocol.events import (
+from latchstring.protocol.endpoint_events import (
     AccessChanged,
     AgentStarted,
     ChannelClosed,

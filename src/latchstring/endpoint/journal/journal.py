@@ -24,7 +24,7 @@ from latchstring.endpoint.journal.commitments import MAX_DETAIL_CHARACTERS, MAX_
 from latchstring.endpoint.journal.reserve import Reserve
 from latchstring.endpoint.journal.standing import Standing
 from latchstring.endpoint.journal.store import Item, JournalStore
-from latchstring.protocol.events import ChannelRefused, EndpointEvent
+from latchstring.protocol.endpoint_events import ChannelRefused, EndpointEvent
 from latchstring.protocol.grants import Offer
 from latchstring.protocol.statements import SignedStatement
 from latchstring.protocol.times import format_time

@@ -2,7 +2,13 @@
 
 from enum import StrEnum
 
-from latchstring.protocol.events import EndpointEvent, SessionAsked, SessionEnded, SessionGranted, SessionRefused
+from latchstring.protocol.endpoint_events import (
+    EndpointEvent,
+    SessionAsked,
+    SessionEnded,
+    SessionGranted,
+    SessionRefused,
+)
 
 
 class Standing(StrEnum):

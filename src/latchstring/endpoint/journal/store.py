@@ -30,7 +30,7 @@ from latchstring.endpoint.journal.commitments import Opening
 from latchstring.endpoint.journal.standing import Standing, standing_after
 from latchstring.protocol.canonical_json import canonical_json
 from latchstring.protocol.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint
-from latchstring.protocol.events import EndpointEvent
+from latchstring.protocol.endpoint_events import EndpointEvent
 from latchstring.protocol.frontier import EMPTY_FRONTIER, Frontier
 from latchstring.protocol.grants import Offer
 from latchstring.protocol.merkle import leaf_hash

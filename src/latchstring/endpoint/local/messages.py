@@ -1,5 +1,6 @@
 """What travels over the control socket."""
 
+import functools
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
@@ -239,8 +240,15 @@ class Failure(Frozen):
 
 Reply = Annotated[Progress | Answer | Failure, Field(discriminator="type")]
 
-_requests: TypeAdapter[Request] = TypeAdapter(Request)
-_replies: TypeAdapter[Reply] = TypeAdapter(Reply)
+
+@functools.cache
+def _requests() -> TypeAdapter[Request]:
+    return TypeAdapter(Request)  # made when needed: the agent decodes requests, and the commands replies
+
+
+@functools.cache
+def _replies() -> TypeAdapter[Reply]:
+    return TypeAdapter(Reply)
 
 
 def encode(message: Request | Reply) -> bytes:
@@ -255,7 +263,7 @@ def decode_request(line: bytes) -> Request:
         ValueError: there is none.
     """
     try:
-        return _requests.validate_json(line)
+        return _requests().validate_json(line)
     except ValidationError as error:
         raise ValueError(_explain(error)) from error
 
@@ -267,7 +275,7 @@ def decode_reply(line: bytes) -> Reply:
         ValueError: there is none.
     """
     try:
-        return _replies.validate_json(line)
+        return _replies().validate_json(line)
     except ValidationError as error:
         raise ValueError(_explain(error)) from error
 

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import asyncssh
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+if TYPE_CHECKING:
+    import asyncssh
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,14 @@ class HostIdentity:
     host_certificate: str
 
     @cached_property
-    def key_pair(self) -> tuple[asyncssh.SSHKey, asyncssh.SSHCertificate]:
+    def key_pair(self) -> "tuple[asyncssh.SSHKey, asyncssh.SSHCertificate]":
         """The key and the certificate as asyncssh takes them.
 
         Raises:
             ValueError: the certificate is not one.
         """
+        import asyncssh  # noqa: PLC0415 - who only has a host key does without (``ssh_service``)
+
         pem = self.host_key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
         try:
             return asyncssh.import_private_key(pem), asyncssh.import_certificate(self.host_certificate)
