@@ -244,7 +244,7 @@ class Site:
         """Invite the endpoint and take up the invitation."""
         code = self.vendor("invite", ENDPOINT_NAME, "--customer", CUSTOMER).out.strip()
         self.customer("enroll", code)
-        if AS_ROOT:
+        if AS_ROOT and self.endpoint_data.stat().st_uid == 0:
             policy = self.endpoint_data / "policy.toml"
             policy.write_text(AS_ROOT)
             policy.chmod(0o600)

@@ -56,7 +56,9 @@ class Engineer:
     async def run(self, program: str, *arguments: str, given: bytes = b"") -> Ran:
         """Run a program to its end."""
         process = await self.start(program, *arguments)
-        output, errors = await asyncio.wait_for(process.communicate(given), SECONDS)
+        if not given and process.stdin is not None:
+            process.stdin.close()  # communicate() would write nothing to a program that may have ended: uvloop minds
+        output, errors = await asyncio.wait_for(process.communicate(given or None), SECONDS)
         return Ran(process.returncode or 0, output, errors.decode(errors="replace"))
 
     async def ssh(self, *arguments: str, given: bytes = b"", options: tuple[str, ...] = ()) -> Ran:
