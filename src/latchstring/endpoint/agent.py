@@ -317,9 +317,10 @@ async def run_agent(
     failure = asyncio.create_task(agent.wait_failed(), name="failure")
     reloads = asyncio.create_task(_reload_policy(agent, reloading), name="reloads")
     try:
-        await asyncio.wait({stop, failure}, return_when=asyncio.FIRST_COMPLETED)
-        if failure.done():
-            failure.result()
+        await asyncio.wait({stop, failure, reloads}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (failure, reloads):
+            if task.done():
+                task.result()
     finally:
         await _cancel([failure, stop, reloads])
         await agent.stop()

@@ -90,6 +90,10 @@ class WaitingRequests:
             self._opening[session_id] = request
         return request
 
+    def opening_before(self, request: Request) -> int:
+        """Return how many requests are being opened that were begun before this one."""
+        return list(self._opening).index(request.session_id)
+
     def opened(self, request: Request) -> None:
         """Forget a request that was opened, or could not be."""
         self._opening.pop(request.session_id, None)

@@ -205,7 +205,11 @@ class Lifecycle:
         """
         self._policy = policy
         for session in self.sessions.all():
-            session.obey(policy)
+            try:
+                session.obey(policy)
+            except Exception:  # noqa: BLE001 - whatever it is, it must not leave a session more than the policy gives
+                _log.exception("what the policy leaves of %s cannot be said: it ends", session.session_id)
+                session.cut(Reason.POLICY_CHANGED)
         for session in self.sessions.all()[policy.max_sessions :]:
             session.cut(Reason.POLICY_CHANGED)
         for request in self.requests.shown():
@@ -301,6 +305,8 @@ class Lifecycle:
         seconds = min(allowed.duration_seconds, seconds_open(policy, self._clock.now()))
         if seconds < MIN_DURATION_SECONDS:
             return self._refuse_opening(request.offer, Reason.OUTSIDE_WINDOW)
+        if len(self.sessions) + self.requests.opening_before(request) >= policy.max_sessions:
+            return self._refuse_opening(request.offer, Reason.TOO_MANY_SESSIONS)
         grant = grant_from_offer(request.offer, capabilities=allowed.capabilities, duration_seconds=seconds)
         try:
             sandbox = await self._start_sandbox(policy)

@@ -4,6 +4,7 @@ A policy that can be meant is logged first, and then obeyed. One that cannot be 
 one before in force, less what it clearly takes away (``policy.narrowing``): taking away needs nobody's leave.
 """
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Callable
@@ -40,6 +41,7 @@ class PolicyInForce:
         self._path = path
         self._journal = journal
         self._obey = obey
+        self._turn = asyncio.Lock()
 
     async def reload(self, *, by: By) -> bool:
         """Read the file again; return whether another policy is in force now.
@@ -48,15 +50,17 @@ class PolicyInForce:
             SettingsFileError: it cannot be meant.
             JournalUnavailableError: the change cannot be logged now.
         """
-        try:
-            policy = read_own_policy(self._path)
-            if policy != self.policy:
-                await self._journal.append(PolicyChanged(policy=digest(policy), before=digest(self.policy), by=by))
-        except (SettingsFileError, JournalUnavailableError) as error:
-            self._refuse(error)
-            raise
-        self.problem = None
-        return self._adopt(policy)
+        async with self._turn:  # who reads first must not be the last to be obeyed
+            before = self.policy
+            try:
+                while (policy := read_own_policy(self._path)) != self.policy:
+                    await self._journal.append(PolicyChanged(policy=digest(policy), before=digest(self.policy), by=by))
+                    self._adopt(policy)
+            except (SettingsFileError, JournalUnavailableError) as error:
+                self._refuse(error)
+                raise
+            self.problem = None
+            return self.policy != before
 
     def _refuse(self, error: Exception) -> None:
         self.problem = str(error)

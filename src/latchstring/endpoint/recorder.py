@@ -15,8 +15,6 @@ class JournalChannelRecorder:
         self._session_id = session_id
         self._journal = journal
         self._numbers = itertools.count(1)
-        self.used: set[str] = set()
-        """The capabilities that a channel was opened with."""
 
     async def opened(self, *, kind: ChannelKind, capability: str, detail: str | None) -> int:
         """Record that a channel opens, durably, and return its number.
@@ -25,7 +23,6 @@ class JournalChannelRecorder:
             JournalUnavailableError: it cannot be written, so the channel must not open.
         """
         channel = next(self._numbers)
-        self.used.add(capability)
         event = ChannelOpened(session_id=self._session_id, channel=channel, kind=kind, capability=capability)
         await self._journal.append(event, detail=detail)
         return channel

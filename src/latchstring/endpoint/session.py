@@ -89,6 +89,8 @@ class LiveSession:
         self._policy = policy
         self._asked = asked
         self._capabilities = frozenset(grant.capabilities)
+        self._used: set[str] = set()
+        """What has been authorised, and so may be in use."""
         self._journal = journal
         self._clock = clock
         self._budget = budget
@@ -168,6 +170,7 @@ class LiveSession:
         if not self.is_live:
             raise RefusedError(ChannelRefusal.NOT_GRANTED, "the session has ended")
         if capability in self._capabilities:
+            self._used.add(capability)
             return
         if capability in self._grant.capabilities:
             raise RefusedError(ChannelRefusal.POLICY, f"the customer's policy does not allow {capability} any more")
@@ -199,7 +202,7 @@ class LiveSession:
             grant=self._grant,
             policy=self._policy,
             capabilities=self._capabilities,
-            used=frozenset(self._recorder.used),
+            used=frozenset(self._used),
             asked=self._asked,
             seconds=now - self._live_since,
         )

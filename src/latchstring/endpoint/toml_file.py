@@ -45,7 +45,7 @@ def read_document(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         text = data.decode()
         return text, tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also of numbers that are too long
         raise SettingsFileError(f"{path} is not TOML: {error}") from error
 
 

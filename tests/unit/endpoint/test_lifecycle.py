@@ -54,6 +54,16 @@ async def test_on_grants_at_once(house: House) -> None:
     assert granted.grant_digest == grant.digest()
 
 
+async def test_no_more_sessions_than_the_policy_says_however_many_are_approved(tmp_path: Path) -> None:
+    """Several yeses at once open as many sessions as there may be, and the others are refused."""
+    async with make_house(tmp_path, Policy(max_sessions=2)) as house:
+        ids = [await house.offered(number) for number in range(4)]
+        answers = [house.lifecycle.approve(each, capabilities=None, duration_seconds=None) for each in ids]
+        outcomes = await asyncio.gather(*answers, return_exceptions=True)
+        assert [isinstance(outcome, RefusedError) for outcome in outcomes] == [False, False, True, True]
+        assert len(house.lifecycle.sessions) == 2
+
+
 async def test_ask_waits_and_approve_opens(house: House) -> None:
     """With the switch at ask nothing opens before the yes, and the yes can only narrow."""
     await house.offered()

@@ -9,7 +9,7 @@ import pytest
 
 from endpoint_parts import House, make_house, session_id
 from latchstring.endpoint.errors import JournalUnavailableError, SettingsFileError
-from latchstring.endpoint.policy.schema import Policy
+from latchstring.endpoint.policy.schema import Policy, Ruling
 from latchstring.endpoint.policy_in_force import PolicyInForce, digest
 from latchstring.protocol.access import AccessMode
 from latchstring.protocol.endings import Reason
@@ -62,6 +62,17 @@ async def test_a_change_is_logged_with_both_digests(house: Changing) -> None:
     assert house.policy.policy.max_sessions == 3
     assert not await house.say("max_sessions = 3  # still")
     assert house.types().count("policy.changed") == 1
+
+
+async def test_who_writes_last_is_obeyed(house: Changing) -> None:
+    """A file that changes while an earlier change is being logged is obeyed in the end, whoever read it when."""
+    house.file.write_text("[capabilities]\nshell = 'grant'")
+    earlier = asyncio.create_task(house.policy.reload(by="file"))
+    await asyncio.sleep(0)
+    await house.say("[capabilities]\nshell = 'refuse'")
+    await earlier
+    assert house.policy.policy.ruling("shell") is Ruling.REFUSE
+    assert house.policy.problem is None
 
 
 async def test_a_session_loses_what_it_has_not_used(house: Changing) -> None:

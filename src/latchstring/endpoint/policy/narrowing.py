@@ -62,13 +62,30 @@ def _more_paths(policy: Policy, key: str, value: Any) -> Policy:
 
 def _stricter_rulings(policy: Policy, key: str, value: Any) -> Policy:
     for capability, ruling in value.items() if isinstance(value, dict) else ():
-        changed = _replaced(policy, key, {**policy.capabilities, capability: ruling})
+        rulings = {**policy.capabilities, capability: ruling}
+        changed = _replaced(policy, key, rulings)
+        if changed is None and ruling == Ruling.REFUSE and _is_known(policy, capability):
+            # A policy that refuses everything is none to start with, but can be meant as one that takes away.
+            changed = policy.model_copy(update={key: {**rulings, capability: Ruling.REFUSE}})
         if changed is not None and all(
             _STRICTNESS[changed.ruling(known)] >= _STRICTNESS[policy.ruling(known)]
             for known in policy.known_capabilities()
         ):
             policy = changed
     return policy
+
+
+def _is_known(policy: Policy, capability: str) -> bool:
+    return capability == "others" or capability in policy.known_capabilities()
+
+
+def _fewer_services(policy: Policy, key: str, value: Any) -> Policy:
+    """Take away the services that are gone, with what was said of them."""
+    gone = {f"forward:{name}" for name in policy.services if isinstance(value, dict) and name not in value}
+    rulings = {capability: ruling for capability, ruling in policy.capabilities.items() if capability not in gone}
+    silent = policy.model_copy(update={"capabilities": rulings})
+    changed = _replaced(silent, key, value)
+    return changed if changed is not None and changed.services.items() < policy.services.items() else policy
 
 
 def _fewer(before: Any, after: Any) -> bool:
@@ -93,10 +110,6 @@ def _fewer_windows(before: tuple[Any, ...], after: tuple[Any, ...]) -> bool:
     return bool(after) and (not before or set(after) < set(before))
 
 
-def _fewer_services(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    return after.items() < before.items()
-
-
 _NARROW: Final = MappingProxyType(
     {
         "access": _if(lambda _, after: after is AccessMode.OFF),
@@ -105,7 +118,7 @@ _NARROW: Final = MappingProxyType(
         "purposes": _if(_fewer),
         "engineers": _if(_fewer),
         "capabilities": _stricter_rulings,
-        "services": _if(_fewer_services),
+        "services": _fewer_services,
         "run_as": _if(lambda before, after: before is None and after is not None),
         "content_paths": _more_paths,
         "content_ports": _more_paths,

@@ -76,6 +76,11 @@ class RecurringWindow(Frozen):
             day += _ONE_DAY
 
 
+_FIRST_YEAR: Final = 2000
+_LAST_YEAR: Final = 2999
+"""Far from where a date leaves the calendar in another time zone."""
+
+
 class SingleWindow(Frozen):
     """A window that comes once. In the file: offset date-times, as TOML has them."""
 
@@ -86,6 +91,8 @@ class SingleWindow(Frozen):
     def _lasts(self) -> Self:
         if self.end <= self.start:
             raise ValueError("to is not after from")
+        if not _FIRST_YEAR <= self.start.year <= self.end.year <= _LAST_YEAR:
+            raise ValueError(f"a window lies between the years {_FIRST_YEAR} and {_LAST_YEAR}")
         return self
 
 

@@ -72,6 +72,20 @@ def test_garbage_takes_nothing(value: Any) -> None:
         assert getattr(narrowed, key) == getattr(policy, key)
 
 
+def test_all_can_be_taken_away() -> None:
+    """Refusing everything is no policy to start with, and clear as one that takes away, by name or for all others."""
+    policy = Policy()
+    for rulings in ({"others": "refuse"}, dict.fromkeys(policy.known_capabilities(), "refuse")):
+        strict = clearly_narrowed(policy, {"capabilities": rulings, "max_session": 3})
+        assert {strict.ruling(capability) for capability in policy.known_capabilities()} == {Ruling.REFUSE}
+
+
+def test_a_service_goes_with_what_was_said_of_it() -> None:
+    """A service that is gone is gone, though the policy before has a ruling for it."""
+    policy = Policy.model_validate({"services": {"web": "127.0.0.1:8088"}, "capabilities": {"forward:web": "grant"}})
+    assert not clearly_narrowed(policy, {"services": {}, "capabilities": {}, "max_session": 3}).services
+
+
 def test_a_ruling_for_others_does_not_widen() -> None:
     """A ruling for all others, stricter for some and milder for none, takes effect; a milder one does not."""
     policy = Policy.model_validate({"capabilities": {"others": "ask", "shell": "refuse"}})

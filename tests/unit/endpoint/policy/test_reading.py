@@ -60,6 +60,8 @@ def test_missing_file_is_all_defaults(tmp_path: Path) -> None:
         ("[[windows]]\nfrom = '8am'\nto = '18:00'", ("windows", "8am", "08:00")),
         ("[[windows]]\nfrom = '08:00'\nto = '08:00'", ("windows", "24:00")),
         ("[[windows]]\nfrom = 2026-12-01T22:00:00Z\nto = 2026-12-01T21:00:00Z", ("windows", "not after")),
+        ("[[windows]]\nfrom = 2026-12-01T22:00:00Z\nto = 9999-12-31T23:59:59-05:00", ("windows", "2999")),
+        (f"max_sessions = {'9' * 5000}", ("policy.toml",)),
         ("[[windows]]\nfrom = 2026-12-01T22:00:00\nto = 2026-12-01T23:00:00", ("windows", "timezone")),
         ("content_paths = ['var/spool']", ("line 1", "content_paths", "absolute")),
         ("content_paths = ['/usr']", ("line 1", "content_paths", "hidden")),
