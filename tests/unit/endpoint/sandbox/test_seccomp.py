@@ -20,9 +20,9 @@ CLONE_THREAD = 0x003D_0F00
 CLONE_NEWNS = 0x0002_0000
 
 
-def judge(architecture: int, number: int, first: int = 0) -> int:
+def judge(architecture: int, number: int, first: int = 0, second: int = 0) -> int:
     """Run the program over one call, and return its verdict."""
-    data = struct.pack("<IIQ6Q", number, architecture, 0, first, 0, 0, 0, 0, 0)
+    data = struct.pack("<IIQ6Q", number, architecture, 0, first, second, 0, 0, 0, 0)
     instructions = list(struct.iter_unpack("=HBBI", seccomp.program()))
     accumulator = position = 0
     while True:
@@ -72,6 +72,28 @@ def test_verdicts(architecture: int) -> None:
         (435, 0, seccomp.MISSING),
     ]
     assert [judge(architecture, number, first) for number, first, _ in table] == [verdict for *_, verdict in table]
+
+
+SCHEDULING = {  # sched_setscheduler, sched_setaffinity, prlimit64; setpriority, ioprio_set
+    X86_64: ((144, 203, 302), (141, 251)),
+    I386: ((156, 241, 340), (97, 289)),
+    AARCH64: ((119, 122, 261), (140, 30)),
+    ARM: ((156, 241, 369), (97, 314)),
+    RISCV64: ((119, 122, 261), (140, 30)),
+    PPC64LE: ((156, 222, 325), (97, 273)),
+}
+
+
+@pytest.mark.parametrize("architecture", list(SCHEDULING))
+def test_only_its_own_scheduling(architecture: int) -> None:
+    """A process sets scheduling and limits of itself, and of no other: init must not be made to wait for its end."""
+    by_first, by_second = SCHEDULING[architecture]
+    for number in by_first:
+        assert judge(architecture, number, 0, 7) == seccomp.ALLOW
+        assert judge(architecture, number, 1, 0) == seccomp.REFUSED
+    for number in by_second:
+        assert judge(architecture, number, 7, 0) == seccomp.ALLOW
+        assert judge(architecture, number, 0, 1) == seccomp.REFUSED
 
 
 TRACING = {  # ptrace, process_vm_readv, perf_event_open, bpf, keyctl
