@@ -13,10 +13,12 @@ from faults.escape_runner import python_for_all
 TESTS = Path(__file__).parent.parent
 NOBODY = 65534
 AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+SHARING_MOUNTS = ["unshare", "--mount", "--propagation", "shared"]
+"""As on a machine with systemd, where what is mounted later shows up in a sandbox; only for these programs."""
 MODES = MappingProxyType(
     {
-        "agent and session as root": ([], []),
-        "agent as root, session as an account": ([], ["nobody"]),
+        "agent and session as root": (SHARING_MOUNTS, []),
+        "agent as root, session as an account": (SHARING_MOUNTS, ["nobody"]),
         "agent and session as an account": (
             ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"],
             [],
@@ -30,7 +32,7 @@ def run_in_mode(mode: str, module: str, place: Path) -> str:
     """Run a program of the tests in a mode, require that it succeeds, and return what it printed."""
     wrapper, arguments = MODES[mode]
     if os.geteuid() != 0:
-        if wrapper == []:
+        if wrapper == SHARING_MOUNTS:
             pytest.skip("needs root")
         wrapper = []
     source = Path(latchstring.__file__).parent.parent

@@ -243,6 +243,24 @@ ESCAPES = (
         "no_new_privs",
     ),
     Escape(
+        "have init scheduled last, and so put off the end",
+        "chrt --idle --pid 0 1 && echo escaped; chrt --idle 0 echo own",
+        "not permitted[^~]*own",
+        "a process sets the scheduling of itself only",
+    ),
+    Escape(
+        "pin init to a busy processor",
+        "taskset -p 1 1 && echo escaped",
+        NOT_PERMITTED,
+        "a process sets the scheduling of itself only",
+    ),
+    Escape(
+        "give init limits",
+        "prlimit --pid 1 --nofile=3 && echo escaped",
+        NOT_PERMITTED,
+        "a process sets the limits of itself only",
+    ),
+    Escape(
         "kill init",
         "kill -KILL 1; kill -STOP 1; sleep 0.1; echo still here",
         "still here",

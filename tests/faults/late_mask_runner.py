@@ -25,26 +25,88 @@ async def masked(inside: Sandbox, place: Path) -> None:
         await asyncio.sleep(0.005)
 
 
+async def host(*words: object) -> None:
+    """Run a command outside of the sandbox."""
+    process = await asyncio.create_subprocess_exec(*map(str, words))
+    assert await process.wait() == 0
+
+
+def make(path: Path) -> None:
+    """Make a content path: a directory with a file, or a file."""
+    if path.suffix:
+        path.write_text("content\n")
+    else:
+        path.mkdir(parents=True)
+        (path / "call.wav").write_text("content\n")
+
+
 async def appears(place: Path, run_as: str | None) -> None:
-    """A directory, one below another that is missing too, a file, and a directory that is replaced."""
+    """A directory, one below another that is missing too, a file, and a directory that is replaced.
+
+    A session whose account can write there ends: it may have made by itself what appeared.
+    """
     spool = place / "spool"
     paths = (spool / "monitor", spool / "deep" / "er" / "voicemail", spool / "chat.db")
     spec = SandboxSpec(run_as=run_as, content=paths)
-    inside = await LateMasks(spec).start(lambda: Sandbox.start(spec))
+    late = LateMasks(spec)
+    can_write = os.geteuid() != 0 or run_as is None
+    inside = await late.start(lambda: Sandbox.start(spec))
     for _ in range(2):
         for path in paths:
-            if path.suffix:
-                path.write_text("content\n")
-            else:
-                path.mkdir(parents=True)
-                (path / "call.wav").write_text("content\n")
+            make(path)
+            if can_write:
+                await asyncio.wait_for(inside.wait_ended(), SECONDS)
+                inside = await late.start(lambda: Sandbox.start(spec))
             await masked(inside, path)
             assert "content" not in await attempt(inside, f"cat {path} {path}/*", {})
         assert inside.is_alive
+        assert "busy" in await attempt(inside, f"mv {spool} {place}/elsewhere", {}) or not can_write
         await asyncio.to_thread(shutil.rmtree, spool / "monitor")
         await asyncio.to_thread(shutil.rmtree, spool / "deep")
         paths[2].unlink()
     await inside.kill()
+
+
+async def is_made_inside(place: Path, run_as: str | None) -> None:
+    """A session that gives a content path's name to a directory, or to another name of a file, of its own ends."""
+    paths = (place / "open" / "monitor", place / "open" / "chat.db")
+    scripts = ("mkdir mine && mv mine monitor; sleep 1000", "echo > mine; ln mine chat.db; sleep 1000")
+    spec = SandboxSpec(run_as=run_as, content=paths)
+    late = LateMasks(spec)
+    for script, made in zip(scripts, paths, strict=True):
+        inside = await late.start(lambda: Sandbox.start(spec))
+        asyncio.ensure_future(attempt(inside, f"cd {place}/open && {script}", {})).add_done_callback(
+            lambda task: task.exception()
+        )
+        await asyncio.wait_for(inside.wait_ended(), SECONDS)
+        await host("rm", "-rf", made, place / "open" / "mine")
+
+
+async def leads_elsewhere(place: Path, run_as: str | None) -> None:
+    """What a link leads to is hidden when it appears there, and so is what a link is turned to, and what is mounted."""
+    spool, releases = place / "spool", place / "releases"
+    (releases / "1").mkdir(parents=True)
+    (spool / "current").symlink_to(releases / "1")
+    (spool / "disk").mkdir()
+    spec = SandboxSpec(run_as=run_as, content=(spool / "current" / "calls", spool / "disk" / "calls"))
+    late = LateMasks(spec)
+    inside = await late.start(lambda: Sandbox.start(spec))
+    (releases / "2" / "calls").mkdir(parents=True)
+    (spool / "next").symlink_to(releases / "2")
+    (spool / "next").rename(spool / "current")
+    await masked(inside, releases / "2" / "calls")
+    await host("mount", "-t", "tmpfs", "tmpfs", spool / "disk")
+    (spool / "disk" / "calls").mkdir()
+    (spool / "disk" / "calls" / "call.wav").write_text("content\n")
+    await masked(inside, spool / "disk" / "calls")
+    assert "content" not in await attempt(inside, f"cat {spool}/disk/calls/*", {})
+    await host("mount", "--bind", spool / "disk", place / "alias")
+    await masked(inside, place / "alias" / "calls")
+    assert "content" not in await attempt(inside, f"cat {place}/alias/calls/*", {})
+    assert inside.is_alive
+    await inside.kill()
+    for mounted in (place / "alias", spool / "disk"):
+        await host("umount", mounted)
 
 
 async def held(place: Path, run_as: str | None) -> None:
@@ -101,8 +163,11 @@ async def main(place: Path, run_as: str | None) -> None:
     await appears(place, run_as)
     await becomes_read_only(place, run_as)
     await held(place, run_as)
+    await is_made_inside(place, run_as)
     if os.geteuid() == 0:
         await door_opens(run_as)
+    if os.geteuid() == 0 and run_as is not None:
+        await leads_elsewhere(place, run_as)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -24,6 +25,7 @@ def run_in_foreground(directory: DataDirectory, *, clock: Clock, announce: Calla
         EndpointError: it cannot begin, or a part of it failed.
     """
     _set_up_logging()
+    _take_descriptors()
     with directory.lock(wait_seconds=_LOCK_SECONDS):
         uvloop.run(_run(directory, clock, announce))
 
@@ -36,6 +38,12 @@ async def _run(directory: DataDirectory, clock: Clock, announce: Callable[[str],
     reloading = asyncio.Event()
     loop.add_signal_handler(signal.SIGHUP, reloading.set)
     await run_agent(directory, clock=clock, stopping=stopping, reloading=reloading, announce=announce)
+
+
+def _take_descriptors() -> None:
+    """Use all the descriptors that this process may have: sessions share them, and one must not use up the others'."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _set_up_logging() -> None:

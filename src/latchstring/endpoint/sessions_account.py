@@ -1,13 +1,12 @@
 """The account of the sessions' processes, and what the customer should know about it at the agent's start."""
 
 import os
-import stat
-from pathlib import Path
 
 from latchstring.endpoint.data_directory import DataDirectory
 from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.sandbox.account import Account, resolve_account
 from latchstring.endpoint.sandbox.errors import SandboxUnavailableError
+from latchstring.endpoint.sandbox.writable import find_writable_ancestor
 
 
 def sessions_account(policy: Policy) -> Account:
@@ -46,27 +45,3 @@ def account_warning(account: Account, directory: DataDirectory) -> str | None:
         f"sessions run as {account.name}, who can write to {writable} and so move the data directory {directory.path} "
         f"away; keep it where only root can write, or give sessions another account with run_as in {directory.policy}"
     )
-
-
-def find_writable_ancestor(path: Path, account: Account) -> Path | None:
-    """Return the nearest directory above ``path`` in which the account can replace what leads to ``path``.
-
-    In a sticky directory it can only if it owns the entry or the directory. Access control lists are not looked at.
-    """
-    entry = path
-    for parent in path.parents:
-        status = parent.stat()
-        if _can_write(status, account) and (
-            not status.st_mode & stat.S_ISVTX or account.uid in (status.st_uid, entry.stat().st_uid)
-        ):
-            return parent
-        entry = parent
-    return None
-
-
-def _can_write(status: os.stat_result, account: Account) -> bool:
-    if status.st_uid == account.uid:
-        return True  # the owner of a directory can always give itself the permission
-    if status.st_gid in (account.gid, *account.groups):
-        return bool(status.st_mode & stat.S_IWGRP)
-    return bool(status.st_mode & stat.S_IWOTH)

@@ -9,9 +9,9 @@ from latchstring.endpoint.data_directory import DataDirectory
 from latchstring.endpoint.policy.schema import Policy
 from latchstring.endpoint.sandbox.account import Account
 from latchstring.endpoint.sandbox.errors import SandboxUnavailableError
+from latchstring.endpoint.sandbox.writable import find_writable_ancestor
 from latchstring.endpoint.sessions_account import (
     account_warning,
-    find_writable_ancestor,
     known_sessions_account,
     sessions_account,
 )

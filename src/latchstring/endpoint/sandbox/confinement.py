@@ -14,6 +14,8 @@ from latchstring.endpoint.tasks import Tasks
 
 _REMOVALS: Final = (0.01, 0.1, 1.0, 10.0)
 """Seconds between attempts to remove a group; what is left then is removed at the agent's next start."""
+_DESCRIPTORS: Final = 1024
+"""Of a session's process, until it asks for more, as everywhere."""
 _NAMES: Final = {"memory": "memory", "cpu": "cpus"}
 
 
@@ -58,6 +60,8 @@ def _require_kept(group: ControlGroup) -> None:
 
 def _limit(pid: int, group: ControlGroup, limits: Limits) -> None:
     """Limit a sandbox by its first process."""
+    _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(_DESCRIPTORS, most), most))  # the agent's own are more
     if "pids" in group.missing and limits.processes is not None:
         # Of the account, and in a user namespace of its own, so of the sandbox alone. It does not bind root.
         resource.prlimit(pid, resource.RLIMIT_NPROC, (limits.processes, limits.processes))

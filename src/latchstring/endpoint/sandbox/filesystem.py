@@ -15,12 +15,14 @@ The files of the host are the session's to use, with these exceptions, in the or
 What of 4 and 5 appears later: ``late_masks``.
 """
 
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+import latchstring
 from latchstring.endpoint.sandbox.errors import SandboxUnavailableError
-from latchstring.endpoint.sandbox.masks import current_mounts, find_masks, outermost
+from latchstring.endpoint.sandbox.masks import current_mounts, find_masks, outermost, second_views
 from latchstring.endpoint.sandbox.spec import SandboxSpec
 
 SHARED_MEMORY_BYTES: Final = 512 * 1024 * 1024
@@ -83,8 +85,14 @@ _DOORS: Final = (
     "/var/lib/lxd",
     "/var/lib/incus",
 )
-_NO_DOOR: Final = Path("/run/systemd/resolve")
+_NO_DOORS: Final = (Path("/run/systemd/resolve/resolv.conf"), Path("/run/systemd/resolve/stub-resolv.conf"))
 """Behind a door, and needed to look up names."""
+_OWN_PROGRAM: Final = tuple(
+    place
+    for place in {Path(latchstring.__file__).parent, *map(Path, (sys.prefix, sys.base_prefix))}
+    if place not in map(Path, ("/usr", "/usr/local"))
+)
+"""Of the agent: whoever changes that has what the agent has, also where agent and session are one account."""
 
 
 def mounts(spec: SandboxSpec) -> list[str]:
@@ -93,31 +101,33 @@ def mounts(spec: SandboxSpec) -> list[str]:
     Raises:
         SandboxUnavailableError: a directory of ``spec.masked`` does not exist or is a link.
     """
-    own = [_masked_directory(directory) for directory in spec.masked]
-    found = find_masks(paths_to_hide(spec), current_mounts())
-    hidden = outermost([*own, *found.directories])
-    read_only = sorted({path.resolve() for path in paths_to_keep(spec) if path.exists()})
+    for directory in spec.masked:
+        _require_maskable(directory)
+    mounted = current_mounts()
+    found, kept = find_masks(paths_to_hide(spec), mounted), find_masks(paths_to_keep(spec), mounted)
+    hidden = outermost([*found.directories, *second_views(mounted)])
+    read_only = sorted({*kept.directories, *kept.files})
     missing = [_nearest(path) / path.name for path in spec.content if path in found.missing]
     pinned = pinned_ancestors([*hidden, *found.files, *read_only, *missing])
     return [
-        *("--dev-bind", "/", "/"),
-        *(word for place in pinned for word in ("--dev-bind", str(place), str(place))),
+        *("--bind", "/", "/"),
+        *(word for place in pinned for word in ("--bind", str(place), str(place))),
         *("--dev", "/dev", "--perms", "1777", "--size", str(SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm"),  # noqa: S108 - inside
         *("--proc", "/proc", "--ro-bind", _PROC_READ_ONLY, _PROC_READ_ONLY),
         *(word for place in _READ_ONLY_IF_THERE for word in ("--ro-bind-try", place, place)),
         *(word for place in read_only for word in ("--ro-bind", str(place), str(place))),
-        *_hide(hidden, found.files, _NO_DOOR if _shown(_NO_DOOR, spec) else None),
+        *_hide(hidden, found.files, [place for place in _NO_DOORS if _is_shown(place, spec)]),
     ]
 
 
 def paths_to_hide(spec: SandboxSpec) -> tuple[Path, ...]:
     """Return what must not be reached from inside a sandbox, whether it exists or not."""
-    return (*spec.content, *map(Path, _DOORS))
+    return (*spec.masked, *spec.content, *map(Path, _DOORS))
 
 
 def paths_to_keep(spec: SandboxSpec) -> tuple[Path, ...]:
     """Return what cannot be changed from inside a sandbox, whether it exists or not."""
-    return (*spec.read_only, *map(Path, _STARTERS))
+    return (*spec.read_only, *map(Path, _STARTERS), *_OWN_PROGRAM)
 
 
 def pinned_ancestors(hidden: Iterable[Path]) -> list[Path]:
@@ -131,28 +141,26 @@ def _nearest(path: Path) -> Path:
     return next(above for above in path.parents if above.is_dir()).resolve()
 
 
-def _shown(place: Path, spec: SandboxSpec) -> bool:
-    """Return whether a place behind a door may be shown: it is there, and neither it nor what it holds is content."""
-    related = (path for path in spec.content if path.is_relative_to(place) or place.is_relative_to(path))
-    return place.is_dir() and place.resolve() == place and not any(related)
+def _is_shown(place: Path, spec: SandboxSpec) -> bool:
+    """Return whether a file behind a door may be shown: it is there, and not content."""
+    return place.is_file() and place.resolve() == place and not any(place.is_relative_to(path) for path in spec.content)
 
 
-def _hide(directories: Iterable[Path], files: Iterable[Path], but: Path | None) -> Iterator[str]:
+def _hide(directories: Iterable[Path], files: Iterable[Path], shown: Iterable[Path]) -> Iterator[str]:
     for directory in directories:
         yield from ("--perms", "0555", "--tmpfs", str(directory))
-        if but is not None and directory in but.parents:
-            yield from ("--ro-bind", str(but), str(but))
+        for place in shown:
+            if directory in place.parents:
+                yield from ("--ro-bind", str(place), str(place))
         yield from ("--remount-ro", str(directory))
     for file in files:
         yield from ("--ro-bind", "/dev/null", str(file))  # mounted without devices, so it cannot be opened
 
 
-def _masked_directory(directory: Path) -> Path:
+def _require_maskable(directory: Path) -> None:
     if directory.is_symlink():
         # Whoever can replace the link decides what is hidden.
         raise SandboxUnavailableError(f"the directory to hide from sessions is a symbolic link: {directory}")
-    real = directory.resolve()
-    if not real.is_dir():
+    if not directory.resolve().is_dir():
         # bwrap would create it, on the host.
         raise SandboxUnavailableError(f"the directory to hide from sessions does not exist: {directory}")
-    return real

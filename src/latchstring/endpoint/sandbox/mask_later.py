@@ -29,6 +29,10 @@ MS_NODEV = 0x4
 MS_NOEXEC = 0x8
 MS_REMOUNT = 0x20
 MS_BIND = 0x1000
+MS_REC = 0x4000
+
+_ESCAPES = {ord(character): f"\\{ord(character):03o}" for character in " \t\n\\"}
+_ERRORS = "surrogateescape"
 
 _LIBRARY = ctypes.CDLL(None, use_errno=True)
 
@@ -37,8 +41,11 @@ def main() -> int:
     """Do what the arguments say."""
     how, pid, path, device, inode = sys.argv[1:]
     wanted = (int(device), int(inode))
+    mounted = {line.split(" ")[4] for line in Path(f"/proc/{pid}/mountinfo").read_text(errors=_ERRORS).splitlines()}
     enter(int(pid))
     above, name = os.path.split(os.path.realpath(path))
+    if how == "hide":
+        pin(Path(above), mounted)
     os.fchdir(os.open(above, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
     status = os.lstat(name)
     if (status.st_dev, status.st_ino) != wanted:
@@ -47,6 +54,21 @@ def main() -> int:
         return 0 if is_kept(name, wanted) else 1
     hide(name, directory=stat.S_ISDIR(status.st_mode))
     return 0
+
+
+def pin(directory: Path, mounted: set[str]) -> None:
+    """Mount a directory, and each above it, over itself, so that nobody inside moves it away with what is hidden in it.
+
+    Args:
+        directory: resolved.
+        mounted: where mounts are already, which need no other; as ``mountinfo`` writes it.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    for place in (*reversed(directory.parents[:-1]), directory):
+        if place != place.parent and str(place).translate(_ESCAPES) not in mounted:
+            mount(str(place), str(place), None, MS_BIND | MS_REC, None)
 
 
 def hide(name: str, *, directory: bool) -> None:
@@ -69,7 +91,7 @@ def is_kept(name: str, wanted: tuple[int, int]) -> bool:
     Raises:
         OSError: the kernel refuses.
     """
-    mount(name, name, None, MS_BIND, None)
+    mount(name, name, None, MS_BIND | MS_REC, None)
     # A user namespace may not take these away from a mount; those about access times stay by themselves.
     had = os.statvfs(name).f_flag & (os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC)
     mount(None, name, None, MS_BIND | MS_REMOUNT | MS_RDONLY | had, None)

@@ -1,9 +1,11 @@
 """Which places of the file system have to be hidden, so that a path's contents cannot be reached.
 
 A path is hidden where its symbolic links lead, and wherever else the same directory or file can be reached through
-another mount: a bind mount, or a second mount of the same file system (proc(5), ``mountinfo``).
+another mount: a bind mount, or a second mount of the same file system (proc(5), ``mountinfo``). So is what is mounted
+below it. What the kernel shows of itself and of all processes is hidden wherever it is mounted a second time.
 """
 
+import itertools
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -12,6 +14,26 @@ from pathlib import Path
 from typing import Final
 
 MOUNTS: Final = Path("/proc/self/mountinfo")
+_KERNELS_OWN: Final = frozenset(
+    {
+        "binder",
+        "bpf",
+        "cgroup",
+        "cgroup2",
+        "configfs",
+        "debugfs",
+        "devpts",
+        "devtmpfs",
+        "efivarfs",
+        "proc",
+        "pstore",
+        "securityfs",
+        "sysfs",
+        "tracefs",
+    }
+)
+_USUAL_PLACES: Final = tuple(map(Path, ("/dev", "/proc", "/sys")))
+"""Where a sandbox has its own, or has it read-only."""
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 
 
@@ -23,11 +45,13 @@ class Mount:
         device: of the file system, ``major:minor``.
         root: which of its directories is mounted.
         point: where.
+        kind: of the file system, such as ``ext4``.
     """
 
     device: str
     root: Path
     point: Path
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +80,22 @@ def find_masks(paths: Iterable[Path], mounts: Iterable[Mount]) -> Masks:
         if real is None or not os.path.lexists(real):
             missing.append(path)
             continue
-        for place in {real, *table.aliases(real)}:
+        for place in table.places(real):
             if os.path.lexists(place):
                 (directories if place.is_dir() else files).add(place)
     outside = {place for place in files if not any(above in directories for above in place.parents)}
     return Masks(tuple(outermost(directories)), tuple(sorted(outside)), tuple(missing))
+
+
+def second_views(mounts: Iterable[Mount]) -> list[Path]:
+    """Return where else file systems of the kernel's own are mounted, as in the tree of a chroot."""
+    return [
+        mount.point
+        for mount in mounts
+        if mount.kind in _KERNELS_OWN
+        and not any(mount.point.is_relative_to(usual) for usual in _USUAL_PLACES)
+        and os.path.lexists(mount.point)
+    ]
 
 
 def outermost(directories: Iterable[Path]) -> list[Path]:
@@ -78,6 +113,13 @@ class MountTable:
         for mount in mounts:
             self._by_point[mount.point] = mount  # a later one at the same place lies on top
             self._by_device.setdefault(mount.device, []).append(mount)
+        self._names = [(str(point), point) for point in self._by_point]
+
+    def places(self, real: Path) -> set[Path]:
+        """Return every place at which ``real``, a part of it, or what is mounted in it, can be reached."""
+        below = f"{real}/"
+        inner = (point for name, point in self._names if name.startswith(below))
+        return {place for seen in {real, *inner} for place in (seen, *self.aliases(seen))}
 
     def aliases(self, real: Path) -> Iterator[Path]:
         """Yield the other places at which ``real``, or a part of it, can be reached."""
@@ -100,7 +142,8 @@ def parse_mounts(text: str) -> list[Mount]:
     for line in text.splitlines():
         fields = line.split(" ")
         if len(fields) > 4:  # noqa: PLR2004 - those that are read
-            found.append(Mount(fields[2], Path(_unescape(fields[3])), Path(_unescape(fields[4]))))
+            kind = next((after for before, after in itertools.pairwise(fields[5:]) if before == "-"), "")
+            found.append(Mount(fields[2], Path(_unescape(fields[3])), Path(_unescape(fields[4])), kind))
     return found
 
 

@@ -49,5 +49,5 @@ def test_links_and_kinds(tmp_path: Path) -> None:
 def test_the_kernels_list() -> None:
     """What the kernel writes is understood, with the characters that it escapes."""
     line = r"36 35 98:0 /mnt1/a\040b /mnt2/c\134d rw,noatime master:1 - ext3 /dev/root rw"
-    assert parse_mounts(line) == [Mount("98:0", Path("/mnt1/a b"), Path("/mnt2/c\\d"))]
+    assert parse_mounts(line) == [Mount("98:0", Path("/mnt1/a b"), Path("/mnt2/c\\d"), "ext3")]
     assert Path("/") in {mount.point for mount in current_mounts()}
