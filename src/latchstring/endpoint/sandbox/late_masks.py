@@ -46,6 +46,7 @@ class LateMasks:
         self._appearances: Appearances | None = None
         self._users = 0
         self._looks = 0
+        self._failures = 0
         self._tasks = Tasks()
 
     async def start(self, start: Callable[[], Awaitable[Sandbox]]) -> Sandbox:
@@ -58,13 +59,16 @@ class LateMasks:
         self._users += 1
         try:
             self._watch()  # before it starts, so that what appears meanwhile is told of
-            looks = self._looks
+            looks, failures = self._looks, self._failures
             sandbox = await start()
         except BaseException:
             self._leave()
             raise
         self._sandboxes.add(sandbox)
         self._tasks.start(self._forget(sandbox), name="end of late masks")
+        if failures != self._failures:
+            await sandbox.kill()
+            raise SandboxUnavailableError("content that appears could not be hidden")
         if looks != self._looks:
             self._look()
         return sandbox
@@ -101,6 +105,10 @@ class LateMasks:
 
     def _fail(self, error: OSError) -> None:
         _log.warning("what appears cannot be hidden any more (%s): every session ends", error)
+        self._failures += 1
+        if self._appearances is not None:
+            self._appearances.close()
+            self._appearances = None  # the next sandbox makes another, or is refused
         for sandbox in self._sandboxes:
             sandbox.kill_now()
 
@@ -180,7 +188,7 @@ def _is_masked(pid: int, place: Path, how: How) -> bool:
         seen, real = os.lstat(inside), os.lstat(place)
     except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
         return True  # it lies below a mask, or is gone again, or the sandbox is
-    return (seen.st_dev, seen.st_ino) != (real.st_dev, real.st_ino)
+    return (seen.st_dev, seen.st_ino) != (real.st_dev, real.st_ino) or real.st_rdev == os.makedev(1, 3)  # /dev/null
 
 
 def _has_other_names(place: Path) -> bool:
